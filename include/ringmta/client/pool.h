@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Connections of one shard to the sites it delivers to: opened when there is work, reused while there is, closed when idle
+// too long. A connection pulls its next job; nobody pushes. What is owed by the peer has a timeout per phase
+// (RFC 5321 4.5.3.2).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "ringmta/queue/queue.h"
+#include "ringmta/shard/loop.h"
+#include "ringmta/smtp/client_session.h"
+
+namespace ringmta::client {
+
+struct ClientTimeouts {
+  Milliseconds connect = seconds(30);
+  Milliseconds greeting = minutes(5);
+  Milliseconds ehlo = minutes(5);
+  Milliseconds mail = minutes(5);
+  Milliseconds recipient = minutes(5);
+  Milliseconds data = minutes(2);      // 354
+  Milliseconds content_block = minutes(3);  // no progress while sending content
+  Milliseconds content_end = minutes(10);   // the reply to the final dot
+  Milliseconds quit = seconds(5);
+  Milliseconds idle = seconds(10);     // an open connection without work
+};
+
+struct ClientPoolOptions {
+  smtp::ClientOptions session;
+  ClientTimeouts timeouts;
+  Milliseconds host_retry_after = seconds(60);   // a host that refused or did not answer is skipped for so long (first)
+  Milliseconds host_retry_longest = minutes(30);
+  uint32_t connections_max = 20000;              // of this shard, all sites
+  bool deliver_to_loopback = false;              // permission to connect to 127.0.0.0/8 and ::1
+  SocketAddress source4{}, source6{};            // bind addresses, length 0: the system's choice
+};
+
+struct ClientCounters {
+  uint64_t connections = 0, connecting = 0, idle = 0;  // now
+  uint64_t opened = 0, connect_failures = 0, lost = 0;
+  uint64_t transactions = 0, bdat_transactions = 0;
+  uint64_t timeouts = 0;
+};
+
+class Pools final {
+ public:
+  Pools(shard::Loop& loop, queue::Queue& queue, const ClientPoolOptions& options, ShardId shard,
+        void* self, void (*return_job)(void* self, queue::Job* job));  // return_job: a job lent by another shard is done
+  ~Pools();
+
+  void site_has_work(queue::SiteId site);  // from the queue
+  void lent(queue::Job* job);              // from another shard: deliver it here (this shard is the site's home)
+  void on_event(const ring::Event& event);  // events with Owner::client tokens, timers included
+  bool run();                               // stage: begin transactions, open connections, flush output
+  void stop();                              // finish what is in flight, then QUIT; begin nothing
+  bool idle() const;                        // nothing in flight
+  const ClientCounters& counters() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ringmta::client

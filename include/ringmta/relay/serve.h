@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The running relay, made of its rooms: N shards, each a thread of its own, and one supervisor that
+// starts them, resolves names, answers the operator and ends them.
+//
+// Life: lock and recover the spool, start every shard, listen only when all of them stand; SIGTERM
+// and SIGINT stop intake, finish what is in flight within `shutdown_max` and keep the rest in the
+// spool; a second one ends at once. SIGHUP opens the event file anew (log rotation).
+#pragma once
+
+#include "ringmta/config/settings.h"
+
+namespace ringmta::relay {
+
+// Runs until told to end. The exit status: 0 after an orderly end, 1 when it could not start (the
+// log says why).
+int serve(const config::Settings& settings);
+
+}  // namespace ringmta::relay

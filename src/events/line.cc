@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The members of an event line, in the order docs/events.md explains them. What is the same in
+// every line (host, shard, the second) is kept as text and copied.
+#include "line.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <algorithm>
+
+#include "ringmta/base/assert.h"
+
+namespace ringmta::events {
+namespace {
+
+using queue::Outcome;
+
+// Names of members, quotes, numbers, times, ids and the peer's address: all that is not free text.
+// The peer may be a Unix socket, whose path can be escaped octet by octet.
+constexpr size_t kFixedMax = 1024 + kEscapeFactor * sizeof(sockaddr_un::sun_path);
+
+std::string_view name_of(Outcome::Kind kind) {
+  switch (kind) {
+    case Outcome::Kind::received:
+      return "received";
+    case Outcome::Kind::delivered:
+      return "delivered";
+    case Outcome::Kind::deferred:
+      return "deferred";
+    case Outcome::Kind::bounced:
+      return "bounced";
+    case Outcome::Kind::expired:
+      return "expired";
+    case Outcome::Kind::removed:
+      return "removed";
+  }
+  return "unknown";
+}
+
+char* put_text_member(char* to, std::string_view name, std::string_view text) {
+  to = put(to, name);
+  to = put_escaped(to, text);
+  *to++ = '"';
+  return to;
+}
+
+char* put_text_member_if_any(char* to, std::string_view name, std::string_view text) {
+  return text.empty() ? to : put_text_member(to, name, text);
+}
+
+char* put_number_member(char* to, std::string_view name, uint64_t number) {
+  return put_number(put(to, name), number);
+}
+
+char* put_status(char* to, const smtp::EnhancedStatus& status) {
+  to = put_number(to, status.klass);
+  *to++ = '.';
+  to = put_number(to, status.subject);
+  *to++ = '.';
+  return put_number(to, status.detail);
+}
+
+char* put_ipv4(char* to, const uint8_t* octets) {
+  for (size_t i = 0; i < 4; ++i) {
+    if (i > 0) *to++ = '.';
+    to = put_number(to, octets[i]);
+  }
+  return to;
+}
+
+// Like SocketAddress::text(), but into our own memory.
+char* put_address(char* to, const SocketAddress& address) {
+  if (address.family() == AF_UNIX) {
+    const auto& local = reinterpret_cast<const sockaddr_un&>(address.storage);
+    return put_escaped(to, {local.sun_path, strnlen(local.sun_path, sizeof(local.sun_path))});
+  }
+  if (address.family() == AF_INET) {
+    const auto& ipv4 = reinterpret_cast<const sockaddr_in&>(address.storage);
+    to = put_ipv4(to, reinterpret_cast<const uint8_t*>(&ipv4.sin_addr));
+    *to++ = ':';
+    return put_number(to, ntohs(ipv4.sin_port));
+  }
+  const auto& ipv6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+  if (IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
+    to = put_ipv4(to, ipv6.sin6_addr.s6_addr + 12);
+  } else {
+    *to++ = '[';
+    inet_ntop(AF_INET6, &ipv6.sin6_addr, to, INET6_ADDRSTRLEN);
+    to += std::strlen(to);
+    *to++ = ']';
+  }
+  *to++ = ':';
+  return put_number(to, ntohs(ipv6.sin6_port));
+}
+
+// What the attempt was: whom it reached, what was answered, how long it took.
+char* put_attempt(char* to, const Outcome& outcome, Monotonic now) {
+  const queue::Job& job = *outcome.job;
+  if (job.peer.length > 0) {
+    to = put(to, R"(,"peer":")");
+    to = put_address(to, job.peer);
+    *to++ = '"';
+  }
+  to = put_text_member_if_any(to, R"(,"peer_name":")", job.peer_name);
+  if (outcome.result != nullptr) {
+    const queue::JobRecipient& result = *outcome.result;
+    if (result.code != 0) to = put_number_member(to, R"(,"code":)", result.code);
+    if (result.status) {
+      to = put(to, R"(,"status":")");
+      to = put_status(to, result.status);
+      *to++ = '"';
+    }
+    to = put_text_member_if_any(to, R"(,"reply":")", result.text);
+    to = put_text_member(to, R"(,"phase":")", smtp::to_text(result.phase));
+  }
+  if (job.begun.ns > 0) {
+    const int64_t taken_ms = (now - job.begun).count;
+    to = put_number_member(to, R"(,"delivery_ms":)",
+                           static_cast<uint64_t>(std::max<int64_t>(0, taken_ms)));
+  }
+  if (job.possible_duplicate) to = put(to, R"(,"possible_duplicate":true)");
+  return to;
+}
+
+}  // namespace
+
+LineComposer::LineComposer(std::string_view hostname, ShardId shard) {
+  origin_.resize(hostname.size() * kEscapeFactor + 64);
+  char* end = put_text_member(origin_.data(), R"(,"hostname":")", hostname);
+  end = put_number_member(end, R"(,"shard":)", shard.value);
+  origin_.resize(static_cast<size_t>(end - origin_.data()));
+}
+
+size_t LineComposer::bound(const Outcome& outcome) const {
+  const spool::MessageHead& head = *outcome.head;
+  RINGMTA_ASSERT(outcome.recipient < head.envelope.recipients.size());
+  const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
+  size_t text = head.envelope.reverse_path.size() + head.envelope.envelope_id.size() +
+                head.info.client.size() + head.info.tenant.size() + recipient.address.size() +
+                recipient.original_recipient.size() + outcome.site.size();
+  if (outcome.job != nullptr) text += outcome.job->peer_name.size();
+  if (outcome.result != nullptr) text += outcome.result->text.size();
+  return kFixedMax + origin_.size() + text * kEscapeFactor;
+}
+
+char* LineComposer::put_now(char* to, WallTime wall) {
+  const int64_t second = wall.ms / 1000;
+  if (second != second_) {
+    put_time(second_text_.data(), {second * 1000});
+    second_ = second;
+  }
+  char* const end = put(to, {second_text_.data(), second_text_.size()});
+  const auto ms = static_cast<uint64_t>(wall.ms - second * 1000);
+  end[-4] = static_cast<char>('0' + ms / 100 % 10);
+  end[-3] = static_cast<char>('0' + ms / 10 % 10);
+  end[-2] = static_cast<char>('0' + ms % 10);
+  return end;
+}
+
+char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, WallTime wall) {
+  const spool::MessageHead& head = *outcome.head;
+  const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
+  to = put(to, R"({"event":")");
+  to = put(to, name_of(outcome.kind));
+  to = put(to, R"(","time":")");
+  to = put_now(to, wall);
+  to = put(to, R"(","id":")");
+  to = put(to, view(to_text(outcome.id)));
+  *to++ = '"';
+  to = put(to, origin_);
+  to = put_text_member_if_any(to, R"(,"client":")", head.info.client);
+  to = put_text_member_if_any(to, R"(,"tenant":")", head.info.tenant);
+  to = put_text_member(to, R"(,"sender":")", head.envelope.reverse_path);
+  to = put_text_member(to, R"(,"recipient":")", recipient.address);
+  to = put_text_member_if_any(to, R"(,"original_recipient":")", recipient.original_recipient);
+  to = put_text_member_if_any(to, R"(,"envelope_id":")", head.envelope.envelope_id);
+  to = put_number_member(to, R"(,"size":)", outcome.size);
+  to = put_text_member_if_any(to, R"(,"site":")", outcome.site);
+  const uint16_t attempts = outcome.job != nullptr ? outcome.job->attempt : outcome.attempts;
+  if (outcome.kind != Outcome::Kind::received) {
+    to = put_number_member(to, R"(,"attempt":)", attempts);
+    const int64_t queued_ms = (wall - head.info.arrival).count;
+    to = put_number_member(to, R"(,"queued_ms":)",
+                           static_cast<uint64_t>(std::max<int64_t>(0, queued_ms)));
+  }
+  if (outcome.job != nullptr) to = put_attempt(to, outcome, now);
+  if (outcome.next_attempt.ms > 0) {
+    to = put(to, R"(,"next_attempt":")");
+    to = put_time(to, outcome.next_attempt);
+    *to++ = '"';
+  }
+  if (outcome.dsn) {
+    to = put(to, R"(,"dsn":")");
+    to = put(to, view(to_text(outcome.dsn)));
+    *to++ = '"';
+  }
+  return put(to, "}\n");
+}
+
+}  // namespace ringmta::events

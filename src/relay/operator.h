@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Answers to `ringmta status` and `ringmta queue ...`: questions come from the control socket's
+// thread, answers from the shards, in slices. Nothing an operator asks can stall a shard or hold
+// more than a page of entries in memory.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "exchange.h"
+#include "ringmta/config/settings.h"
+#include "ringmta/http/control_server.h"
+#include "ringmta/http/snapshot.h"
+
+namespace ringmta::relay {
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+class Operator final {
+ public:
+  Operator(const config::Settings& settings, Exchange& exchange,
+           const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots);
+
+  // A http::ControlServer::Handler.
+  void answer(const nlohmann::json& request, const http::ControlServer::Reply& reply);
+
+  std::vector<http::ShardSnapshot> snapshots() const;
+
+ private:
+  nlohmann::json status() const;
+  void list(const nlohmann::json& request, const http::ControlServer::Reply& reply);
+  void show(const nlohmann::json& request, const http::ControlServer::Reply& reply);
+  void change(const nlohmann::json& request, const http::ControlServer::Reply& reply, bool retry);
+
+  const config::Settings& settings_;
+  Exchange& exchange_;
+  const std::vector<http::SnapshotCell<http::ShardSnapshot>>& cells_;
+  const WallTime started_;
+};
+
+}  // namespace ringmta::relay

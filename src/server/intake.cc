@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Messages on their way into the spool. A message that is whole in one receive goes from the
+// receive buffer straight into the open batch; a bigger one gathers in the spool's chunks, one copy
+// either way. Its reply waits for the commit; replies keep the order of the messages.
+//
+// A client that leaves before its 250 leaves a message that was accepted all the same: it is on
+// stable storage, so it is delivered (RFC 5321 6.1 leaves the duplicate to the client's retry).
+
+#include <fmt/format.h>
+
+#include "server_impl.h"
+
+namespace ringmta::server {
+
+namespace {
+
+constexpr std::string_view kNoStorage = "452 4.3.1 Insufficient system storage, try again later";
+
+// Which message of which session: slot and generation as in a Token, and a sequence number above.
+uint64_t tag_of(const Session& session, uint32_t sequence) {
+  return static_cast<uint64_t>(sequence & 0x7F) << 56 |
+         static_cast<uint64_t>(session.slot.generation & kGenerationMask) << 32 |
+         session.slot.index;
+}
+
+bool lies_within(std::string_view piece, Bytes data) {
+  const auto* begin = reinterpret_cast<const char*>(data.data());
+  return piece.data() >= begin && piece.data() + piece.size() <= begin + data.size();
+}
+
+}  // namespace
+
+void Server::Impl::process(Session& session, Bytes data) {
+  using Action = smtp::ServerSession::Action;
+  size_t used = 0;
+  bool more = true;
+  while (more) {
+    const auto step = session.machine.step(data.subspan(used));
+    used += step.consumed;
+    switch (step.action) {
+      case Action::more:
+        more = false;
+        break;
+      case Action::blocked:
+        session.blocked = true;
+        loop.io().pause(session.stream, data.subspan(used));
+        more = false;
+        break;
+      case Action::message_begin:
+        message_begin(session);
+        break;
+      case Action::body:
+        take_body(session, step.body, data);
+        break;
+      case Action::message_end:
+        message_end(session);
+        break;
+      case Action::message_abort:
+        message_abort(session);
+        break;
+      case Action::close:
+        session.closing = true;
+        session.blocked = true;
+        loop.io().pause(session.stream);
+        more = false;
+        break;
+    }
+  }
+  // What is still open goes on in a later receive: its views end with this one.
+  if (!pieces.empty()) gather_pieces(session);
+  if (!session.machine.in_transaction()) {
+    session.transaction_at = Monotonic::never();
+  } else if (session.transaction_at == Monotonic::never()) {
+    session.transaction_at = loop.now();
+    arm_timer(session);
+  }
+}
+
+void Server::Impl::message_begin(Session& session) {
+  RINGMTA_ASSERT(session.gathering == nullptr && pieces.empty());
+  side.clear();
+  if (stopping) {
+    session.machine.refuse_message("421 4.3.2 Service is shutting down");
+  } else if (!spool.accepting() || spool.memory_pressed()) {
+    ++counters.messages_refused;
+    session.machine.refuse_message(kNoStorage);
+  } else {
+    session.machine.accept_message();
+  }
+}
+
+void Server::Impl::take_body(Session& session, std::string_view body, Bytes data) {
+  if (body.empty()) return;
+  if (lies_within(body, data)) {
+    pieces.push_back(body);
+    return;
+  }
+  if (side.size() + body.size() > side.capacity() && !gather_pieces(session)) return;
+  if (body.size() > side.capacity()) {
+    pieces.push_back(body);
+    gather_pieces(session);
+    return;
+  }
+  const size_t begin = side.size();
+  side.append(body);
+  pieces.push_back(std::string_view(side).substr(begin));
+}
+
+// Moves what was collected in this receive into the spool's chunks. False: no memory, refused.
+bool Server::Impl::gather_pieces(Session& session) {
+  bool fine = true;
+  if (session.gathering == nullptr) session.gathering = spool.gather();
+  if (session.gathering == nullptr) fine = false;
+  for (const std::string_view piece : pieces) {
+    fine = fine && spool.gather_append(*session.gathering, piece);
+  }
+  pieces.clear();
+  side.clear();
+  if (fine) return true;
+  if (session.machine.in_content()) session.machine.refuse_content(kNoStorage);
+  if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  session.gathering = nullptr;
+  return false;
+}
+
+void Server::Impl::message_end(Session& session) {
+  const smtp::EnvelopeView envelope = session.machine.envelope();
+  const smtp::HeaderFacts& header = session.machine.header();
+  const WallTime now = loop.io().wall();
+  const MessageId id = spool.next_id();
+  const MessageIdText id_text = to_text(id);
+
+  smtp::TraceFacts facts;
+  facts.helo = session.machine.helo();
+  facts.client_literal = session.client_literal;
+  facts.hostname = options.session.hostname;
+  facts.id = view(id_text);
+  facts.esmtp = session.machine.esmtp();
+  facts.utf8 = envelope.utf8;
+  facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
+  facts.now = now;
+  facts.add_date = options.add_missing_headers && !header.has_date;
+  facts.add_message_id = options.add_missing_headers && !header.has_message_id;
+  trace.clear();
+  smtp::append_trace(trace, facts, dates);
+
+  spool::MessageHead head;
+  head.envelope = envelope;
+  head.info.arrival = now;
+  head.info.expiry = now + options.expire_after;
+  head.info.client = session.client;
+  head.info.tenant = options.tenant_default;
+  head.info.has_dot_stuffing = header.has_dot_stuffing;
+  head.info.has_eight_bit = header.has_eight_bit;
+
+  const uint32_t sequence = session.pending_next++;
+  Session::Pending& pending = session.pending[sequence % smtp::ServerSession::kPendingMax];
+  pending = {};
+  pending.id = id;
+  pending.recipients = static_cast<uint32_t>(envelope.recipients.size());
+  spool::StoredHandle stored{UINT32_MAX, 0};
+  const uint64_t tag = tag_of(session, sequence);
+  if (session.gathering != nullptr) {
+    const bool whole = gather_pieces(session);
+    if (whole) {
+      pending.octets = spool.gathered_octets(*session.gathering);
+      stored = spool.store_gathered(id, head, trace, session.gathering, tag);
+      session.gathering = nullptr;
+    }
+  } else {
+    for (const std::string_view piece : pieces) pending.octets += piece.size();
+    stored = spool.store(id, head, trace, pieces, tag);
+    pieces.clear();
+    side.clear();
+  }
+  if (stored.index != UINT32_MAX) return;
+  pending.state = Session::Pending::State::failed;
+  answer_in_order(session);
+}
+
+void Server::Impl::message_abort(Session& session) {
+  pieces.clear();
+  side.clear();
+  if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  session.gathering = nullptr;
+  ++counters.messages_refused;
+}
+
+void Server::Impl::spool_done(const spool::Done& done) {
+  const bool committed = done.what == spool::Done::What::committed;
+  if (committed) take(taker, done.message);
+  const SlotHandle slot = ring::Token{done.tag}.slot();
+  Session* session = sessions.find(slot);
+  if (session == nullptr) return;
+  const auto sequence = static_cast<uint32_t>(done.tag >> 56);
+  for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
+    if ((n & 0x7F) != sequence) continue;
+    session->pending[n % smtp::ServerSession::kPendingMax].state =
+        committed ? Session::Pending::State::committed : Session::Pending::State::failed;
+    break;
+  }
+  answer_in_order(*session);
+  touch(*session);
+}
+
+void Server::Impl::answer_in_order(Session& session) {
+  while (session.pending_first != session.pending_next) {
+    const Session::Pending& oldest =
+        session.pending[session.pending_first % smtp::ServerSession::kPendingMax];
+    if (oldest.state == Session::Pending::State::waiting) return;
+    ++session.pending_first;
+    if (oldest.state == Session::Pending::State::failed) {
+      ++counters.messages_refused;
+      session.machine.message_done(kNoStorage);
+      continue;
+    }
+    ++counters.messages;
+    counters.recipients += oldest.recipients;
+    counters.octets += oldest.octets;
+    const MessageIdText text = to_text(oldest.id);
+    reply.assign("250 2.0.0 Ok: queued as ");
+    reply.append(view(text));
+    session.machine.message_done(reply);
+  }
+}
+
+}  // namespace ringmta::server

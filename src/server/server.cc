@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Sessions and their streams: accept, greet, read, write, time out, close. What is said is decided
+// by the protocol machine; what is stored by intake.cc.
+//
+// A session is greeted one turn after it was accepted (or later, greeting_delay): whoever has sent
+// something by then did not wait for the banner, and is refused. Replies leave once per turn, so a
+// pipelined batch is answered by one write.
+
+#include "ringmta/server/server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ringmta/base/log.h"
+#include "server_impl.h"
+
+namespace ringmta::server {
+
+namespace {
+
+constexpr size_t kBacklogMax = 65'536;  // octets of replies a client may leave untaken
+constexpr uint32_t kRefusals = 256;     // slots beyond sessions_max, for saying no in words
+
+ring::Token token_of(SlotHandle slot) {
+  return ring::Token::make(shard::kind(shard::Owner::server), slot);
+}
+
+}  // namespace
+
+Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerOptions& the_options,
+                   ClientTable& the_clients)
+    : loop(the_loop),
+      spool(the_spool),
+      options(the_options),
+      clients(the_clients),
+      sessions(the_options.sessions_max + kRefusals) {
+  side.reserve(4096);
+  trace.reserve(4096);
+}
+
+void Server::Impl::on_accepted(const ring::Event& event) {
+  if (event.result < 0) {
+    log(LogLevel::warning, "a connection could not be accepted: {}",
+        fail_errno("accept", -event.result).error().message);
+    return;
+  }
+  const SocketAddress peer = loop.io().peer(event.stream);
+  SlotHandle slot;
+  Session* session = nullptr;
+  if (!stopping && peer.length != 0) {
+    session = sessions.take(slot, options.session, any_contains(options.relay_networks, peer));
+  }
+  if (session == nullptr) {
+    ++counters.sessions_refused;
+    loop.io().close(event.stream, ring::CloseMode::abort);
+    return;
+  }
+  session->slot = slot;
+  session->stream = event.stream;
+  session->peer = peer;
+  session->client = peer.host_text();
+  session->client_literal = peer.literal_text();
+  session->timer.token = token_of(slot);
+  session->active_at = loop.now();
+  session->transaction_at = Monotonic::never();
+  loop.io().own(event.stream, token_of(slot));
+  loop.io().read(event.stream);
+  ++counters.sessions_total;
+  counters.sessions = sessions.size();
+  if (sessions.size() > options.sessions_max) {
+    session->refused = true;
+    session->machine.greet_refused("421 4.3.2 Too many sessions, try again later");
+  } else if (!clients.enter(peer, options.sessions_per_client_max)) {
+    session->refused = true;
+    session->machine.greet_refused("421 4.7.0 Too many sessions from your address");
+  }
+  if (session->refused) {
+    ++counters.sessions_refused;
+    session->greeted = true;
+    touch(*session);
+  } else {
+    not_greeted.push_back(*session);
+  }
+  if (session->refused || options.timeouts.greeting_delay.count > 0) arm_timer(*session);
+}
+
+// The banner, for those that have waited for it; true: some will be due in the next turn.
+bool Server::Impl::greet_waiting() {
+  bool more = false;
+  Session* next = nullptr;
+  for (Session* session = not_greeted.front(); session != nullptr; session = next) {
+    next = not_greeted.next(*session);
+    const Monotonic due = session->active_at + options.timeouts.greeting_delay;
+    if (session->active_at == loop.now()) {
+      more = more || options.timeouts.greeting_delay.count == 0;
+      continue;
+    }
+    if (due > loop.now()) continue;
+    session->waiting.unlink();
+    session->greeted = true;
+    session->machine.greet();
+    session->active_at = loop.now();
+    arm_timer(*session);
+    touch(*session);
+  }
+  return more;
+}
+
+void Server::Impl::on_received(Session& session, Bytes data) {
+  if (session.closing || session.stream_closed) return;
+  if (session.waiting.linked()) {  // the machine refuses who talks before the banner
+    session.waiting.unlink();
+    session.greeted = true;
+  }
+  session.active_at = loop.now();
+  if (session.paused()) {
+    loop.io().pause(session.stream, data);
+    return;
+  }
+  process(session, data);
+  touch(session);
+}
+
+void Server::Impl::on_ended(Session& session, int32_t result) {
+  session.input_ended = true;
+  if (result < 0) {
+    close(session, ring::CloseMode::abort);
+    return;
+  }
+  touch(session);
+}
+
+void Server::Impl::on_sent(Session& session, int32_t result) {
+  session.send_in_flight = false;
+  session.sending.clear();
+  if (result < 0) {
+    close(session, ring::CloseMode::abort);
+    return;
+  }
+  touch(session);
+}
+
+void Server::Impl::on_closed(Session& session) {
+  loop.timers().cancel(session.timer);
+  session.dirty.unlink();
+  session.waiting.unlink();
+  if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  if (!session.refused) clients.leave(session.peer);
+  sessions.release(session.slot);
+  counters.sessions = sessions.size();
+}
+
+void Server::Impl::touch(Session& session) {
+  if (!session.dirty.linked()) dirty.push_back(session);
+}
+
+void Server::Impl::close(Session& session, ring::CloseMode mode) {
+  if (session.stream_closed && mode != ring::CloseMode::abort) return;
+  session.stream_closed = true;
+  session.closing = true;
+  session.dirty.unlink();
+  session.waiting.unlink();
+  loop.timers().cancel(session.timer);
+  loop.io().close(session.stream, mode);
+}
+
+void Server::Impl::end(Session& session, std::string_view reply_line) {
+  if (session.closing) return;
+  session.waiting.unlink();
+  session.machine.end(reply_line);
+  session.closing = true;
+  if (!session.paused()) loop.io().pause(session.stream);
+  session.blocked = true;
+  touch(session);
+}
+
+std::string Server::Impl::shutting_down() const {
+  return fmt::format("421 4.3.2 {} Service is shutting down", options.session.hostname);
+}
+
+void Server::Impl::flush(Session& session) {
+  if (session.stream_closed) return;
+  if (stopping && !session.closing && !session.machine.in_content()) end(session, shutting_down());
+  resume_if_possible(session);
+  if (session.machine.has_output()) session.machine.take_output(session.output);
+  if (!session.send_in_flight && !session.output.empty()) {
+    std::swap(session.output, session.sending);
+    const iovec part{session.sending.data(), session.sending.size()};
+    session.send_in_flight = true;
+    session.send_at = loop.now();
+    loop.io().send(session.stream, {&part, 1});
+    arm_timer(session);
+  }
+  const bool nothing_left = !session.send_in_flight && session.pending_first == session.pending_next;
+  if (nothing_left && (session.closing || session.input_ended)) {
+    close(session, ring::CloseMode::graceful);
+    return;
+  }
+  if (!session.closing && !session.backlogged && session.output.size() > kBacklogMax) {
+    if (!session.blocked) loop.io().pause(session.stream);
+    session.backlogged = true;
+  }
+}
+
+void Server::Impl::resume_if_possible(Session& session) {
+  if (session.closing || !session.paused()) return;
+  if (session.backlogged && session.output.empty()) session.backlogged = false;
+  if (session.blocked && session.machine.pending() < smtp::ServerSession::kPendingMax) {
+    session.blocked = false;
+    process(session, {});  // the machine may have stopped on a command it has already taken
+  }
+  if (!session.paused() && !session.closing) loop.io().read(session.stream);
+}
+
+Monotonic Server::Impl::deadline(const Session& session) const {
+  Monotonic due = session.active_at + options.timeouts.idle;
+  if (session.waiting.linked()) due = session.active_at + options.timeouts.greeting_delay;
+  if (session.transaction_at != Monotonic::never()) {
+    due = std::min(due, session.transaction_at + options.timeouts.transaction);
+  }
+  if (session.send_in_flight) due = std::min(due, session.send_at + options.timeouts.reply);
+  return due;
+}
+
+// The timer is set when it is not, and looks again when it fires: activity only writes a number.
+void Server::Impl::arm_timer(Session& session) {
+  const Monotonic due = deadline(session);
+  if (!session.timer.armed() || due < session.timer.due) loop.timers().arm(session.timer, due);
+}
+
+void Server::Impl::on_timer(Session& session) {
+  if (session.stream_closed) return;
+  const Monotonic now = loop.now();
+  if (deadline(session) > now) {
+    arm_timer(session);
+    return;
+  }
+  if (session.waiting.linked()) return;  // greet_waiting() runs in this turn
+  if (session.send_in_flight && session.send_at + options.timeouts.reply <= now) {
+    ++counters.timeouts;
+    close(session, ring::CloseMode::abort);
+    return;
+  }
+  if (session.pending_first != session.pending_next) {  // it waits for our disk, not we for it
+    session.active_at = now;
+    arm_timer(session);
+    return;
+  }
+  ++counters.timeouts;
+  if (session.timed_out) {  // it was told, and has not even gone
+    close(session, ring::CloseMode::abort);
+    return;
+  }
+  session.timed_out = true;
+  end(session, fmt::format("421 4.4.2 {} Timeout, closing connection", options.session.hostname));
+  session.active_at = now;
+  session.transaction_at = Monotonic::never();
+  arm_timer(session);
+}
+
+// ---- the room's public side
+
+Server::Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& options,
+               ClientTable& clients)
+    : impl_(std::make_unique<Impl>(loop, spool, options, clients)) {}
+
+Server::~Server() {
+  impl_->sessions.for_each([](Session& session, SlotHandle) {
+    session.dirty.unlink();
+    session.waiting.unlink();
+    session.timer.link.unlink();
+  });
+}
+
+Status Server::listen() {
+  const ring::Token token = ring::Token::make(shard::kind(shard::Owner::listener));
+  for (const SocketAddress& address : impl_->options.listeners) {
+    auto listener = impl_->loop.io().listen(address, {}, token);
+    if (!listener) return std::unexpected(listener.error());
+    impl_->listeners.push_back(*listener);
+  }
+  return {};
+}
+
+void Server::on_event(const ring::Event& event) {
+  if (event.kind == ring::EventKind::accepted) {
+    impl_->on_accepted(event);
+    return;
+  }
+  Session* session = impl_->sessions.find(event.token.slot());
+  if (session == nullptr) return;
+  switch (event.kind) {
+    case ring::EventKind::received:
+      impl_->on_received(*session, event.data);
+      break;
+    case ring::EventKind::ended:
+      impl_->on_ended(*session, event.result);
+      break;
+    case ring::EventKind::sent:
+      impl_->on_sent(*session, event.result);
+      break;
+    case ring::EventKind::closed:
+      impl_->on_closed(*session);
+      break;
+    case ring::EventKind::timer:
+      impl_->on_timer(*session);
+      break;
+    case ring::EventKind::accepted:
+    case ring::EventKind::connected:
+    case ring::EventKind::file_done:
+    case ring::EventKind::mail:
+      RINGMTA_ASSERT(false);
+  }
+}
+
+void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
+
+bool Server::flush() {
+  const bool more = impl_->greet_waiting();
+  while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);
+  return more;
+}
+
+void Server::stop() {
+  impl_->stopping = true;
+  for (const ring::ListenerId listener : impl_->listeners) {
+    impl_->loop.io().stop_listening(listener);
+  }
+  impl_->sessions.for_each([this](Session& session, SlotHandle) {
+    if (!session.stream_closed && !session.machine.in_content()) {
+      impl_->end(session, impl_->shutting_down());
+    }
+  });
+}
+
+void Server::abort_all() {
+  impl_->sessions.for_each([this](Session& session, SlotHandle) {
+    impl_->close(session, ring::CloseMode::abort);
+  });
+}
+
+bool Server::idle() const { return impl_->sessions.size() == 0; }
+
+void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message)) {
+  impl_->taker = self;
+  impl_->take = take;
+}
+
+std::vector<SocketAddress> Server::addresses() const {
+  std::vector<SocketAddress> found;
+  for (const ring::ListenerId listener : impl_->listeners) {
+    found.push_back(impl_->loop.io().listening_on(listener));
+  }
+  return found;
+}
+
+const ServerCounters& Server::counters() const { return impl_->counters; }
+
+}  // namespace ringmta::server
