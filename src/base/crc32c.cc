@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// CRC32C two ways: the crc32 instruction (latency 3, throughput 1: one dependent chain runs at a third of the machine's
-// rate, so long inputs run three chains over thirds of a block and join them), and a byte-wise table.
+// CRC32C two ways: the crc32 instruction (latency 3, throughput 1: one dependent chain runs at a
+// third of the machine's rate, so long inputs run three chains over thirds of a block and join
+// them), and a byte-wise table.
 #include "ringmta/base/crc32c.h"
 
 #include <array>
@@ -26,7 +27,8 @@ constexpr std::array<uint32_t, 256> make_table() {
 constexpr auto kTable = make_table();
 
 #if defined(__x86_64__)
-// What a CRC becomes when kLane zero octets follow it, as four tables indexed by its octets: this joins the lanes.
+// What a CRC becomes when kLane zero octets follow it, as four tables indexed by its octets: this
+// joins the lanes.
 constexpr size_t kLane = 512;
 using ShiftTables = std::array<std::array<uint32_t, 256>, 4>;
 constexpr uint32_t shift_lane(uint32_t crc) {
@@ -43,7 +45,8 @@ ShiftTables make_shift_tables() {
 const ShiftTables kShift = make_shift_tables();
 
 uint32_t shifted(uint32_t crc) {
-  return kShift[0][crc & 0xFF] ^ kShift[1][(crc >> 8) & 0xFF] ^ kShift[2][(crc >> 16) & 0xFF] ^ kShift[3][crc >> 24];
+  return kShift[0][crc & 0xFF] ^ kShift[1][(crc >> 8) & 0xFF] ^ kShift[2][(crc >> 16) & 0xFF] ^
+         kShift[3][crc >> 24];
 }
 
 [[gnu::target("sse4.2")]] uint32_t crc32c_sse42(Bytes data, uint32_t seed) {
@@ -64,7 +67,8 @@ uint32_t shifted(uint32_t crc) {
     left -= 3 * kLane;
   }
   for (; left >= 8; p += 8, left -= 8) crc = _mm_crc32_u64(crc, load<uint64_t>(p));
-  for (; left > 0; ++p, --left) crc = _mm_crc32_u8(static_cast<uint32_t>(crc), static_cast<uint8_t>(*p));
+  for (; left > 0; ++p, --left)
+    crc = _mm_crc32_u8(static_cast<uint32_t>(crc), static_cast<uint8_t>(*p));
   return ~static_cast<uint32_t>(crc);
 }
 #endif

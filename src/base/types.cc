@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Message ids as text and back: Crockford's base32, most significant digit first, so that text order is time order.
+// Message ids as text and back: Crockford's base32, most significant digit first, so that text
+// order is time order.
 #include "ringmta/base/types.h"
 
 namespace ringmta {
@@ -23,7 +24,8 @@ MessageId message_id_from_text(std::string_view text) {
   if (text.size() != kMessageIdTextLength) return {};
   uint64_t value = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i] >= 'a' && text[i] <= 'z' ? static_cast<char>(text[i] - 'a' + 'A') : text[i];
+    const char c =
+        text[i] >= 'a' && text[i] <= 'z' ? static_cast<char>(text[i] - 'a' + 'A') : text[i];
     const size_t digit = kDigits.find(c);
     if (digit == std::string_view::npos) return {};
     if (i == 0 && digit > 15) return {};  // 13 * 5 = 65 bits: the first digit has only four

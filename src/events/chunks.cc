@@ -65,7 +65,6 @@ void Chunks::drop_first() {
   } else {
     memory_ -= first.capacity;
   }
-  if (chunks_.size() == 1) open_ = false;
   chunks_.pop_front();
 }
 

@@ -39,7 +39,7 @@ class Chunks final {
   const Chunk& last() const { return chunks_.back(); }
   // The first chunk goes to the kernel: no line is added to it any more.
   void seal_first();
-  void drop_first();
+  void drop_first();  // after seal_first()
   std::unique_ptr<char[]> take_first_memory();
 
   uint64_t memory() const { return memory_; }

@@ -125,8 +125,7 @@ char* put_time(char* to, WallTime time) {
   // algorithms).
   const uint64_t days = second / 86400 + 719468;
   const uint64_t of_era = days % 146097;
-  const uint64_t year_of_era =
-      (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+  const uint64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
   const uint64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const uint64_t march_month = (5 * of_year + 2) / 153;
   const uint64_t day = of_year - (153 * march_month + 2) / 5 + 1;

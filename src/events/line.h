@@ -28,8 +28,8 @@ class LineComposer final {
  private:
   char* put_now(char* to, WallTime wall);
 
-  std::string origin_;                  // `,"hostname":"...","shard":N`, the same in every line
-  int64_t second_ = -1;                 // that second_text_ is about
+  std::string origin_;   // `,"hostname":"...","shard":N`, the same in every line
+  int64_t second_ = -1;  // that second_text_ is about
   std::array<char, kTimeTextLength> second_text_{};
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The event file of one shard: when a write begins, and what follows from how it ended.
 //
-// States: `checking` the last octet of a file just opened (does it end in the middle of a line, from
-// a crash or a full disk?), `ready`, `writing`, `backing_off` after a failed write. Only in `ready`
-// does flush() begin a write: at once when a chunk is full, else when the oldest line has waited
-// for EventOptions::flush_after.
+// States: `checking` the last octet of a file just opened (does it end in the middle of a line,
+// from a crash or a full disk?), `ready`, `writing`, `backing_off` after a failed write. Only in
+// `ready` does flush() begin a write: at once when a chunk is full, else when the oldest line has
+// waited for EventOptions::flush_after.
 #include "ringmta/events/writer.h"
 
 #include <algorithm>
@@ -66,17 +66,17 @@ struct Writer::Impl {
   EventCounters counters;
 
   ring::FileId file{};
-  ring::FileId tail_file{};       // the same file, open for reading while `checking`
+  ring::FileId tail_file{};  // the same file, open for reading while `checking`
   std::array<std::byte, 1> tail{};
   State state = State::ready;
   bool reopen_wanted = false;
-  bool failing = false;           // since the last write that succeeded
-  bool torn = false;              // the file ends within a line: a line feed goes first
-  size_t begin = 0;               // of the first chunk, where that begins which is not yet written
+  bool failing = false;  // since the last write that succeeded
+  bool torn = false;     // the file ends within a line: a line feed goes first
+  size_t begin = 0;      // of the first chunk, where that begins which is not yet written
   uint64_t first_lines_written = 0;  // of the first chunk
-  size_t prefix = 0;              // octets of the write in flight that are the line feed for `torn`
-  Monotonic oldest{};             // when the first line of the chunk being filled was made
-  Monotonic warned{};             // about lost lines
+  size_t prefix = 0;   // octets of the write in flight that are the line feed for `torn`
+  Monotonic oldest{};  // when the first line of the chunk being filled was made
+  Monotonic warned{};  // about lost lines
   uint64_t lost_when_warned = 0;
   ring::Timer flush_timer;
   ring::Timer retry_timer;
@@ -174,8 +174,8 @@ void Writer::Impl::on_write_failed(int code) {
   loop.timers().arm(retry_timer, loop.now() + kRetryAfter);
   if (std::exchange(failing, true)) return;
   log(LogLevel::error,
-      "events: cannot write to {}: {}; up to {} octets of events per shard are kept and tried again "
-      "every second, what is beyond is lost; mail is not affected",
+      "events: cannot write to {}: {}; up to {} octets of events per shard are kept and tried "
+      "again every second, what is beyond is lost; mail is not affected",
       options.file, text_of(code), options.buffer_max);
 }
 

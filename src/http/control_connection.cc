@@ -26,9 +26,7 @@ bool ControlConnection::receive() {
   return true;  // what is behind the line waits in the kernel
 }
 
-bool ControlConnection::has_line() const {
-  return input_.find('\n') <= ControlServer::kRequestMax;
-}
+bool ControlConnection::has_line() const { return input_.find('\n') <= ControlServer::kRequestMax; }
 
 bool ControlConnection::too_long() const {
   return input_.size() > ControlServer::kRequestMax && !has_line();
@@ -59,8 +57,7 @@ bool ControlConnection::send(std::string_view text, int wake) {
 
 bool ControlConnection::wait_writable(int wake) {
   if (wait_left_ <= Clock::duration::zero()) return false;
-  std::array<pollfd, 2> watched{
-      {{descriptor_.get(), POLLOUT, 0}, {wake, POLLIN, 0}}};
+  std::array<pollfd, 2> watched{{{descriptor_.get(), POLLOUT, 0}, {wake, POLLIN, 0}}};
   const auto limit = std::chrono::ceil<std::chrono::milliseconds>(wait_left_);
   const Clock::time_point begun = Clock::now();
   const int ready = ::poll(watched.data(), watched.size(), static_cast<int>(limit.count()));

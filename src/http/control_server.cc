@@ -65,7 +65,7 @@ struct ControlServer::Impl {
   const ControlSocket socket;
   const Descriptor wake;  // an eventfd, readable from the moment the server is to end
   std::vector<ControlConnection> connections;
-  std::vector<pollfd> watched;  // wake, the listener, then the connections in their order
+  std::vector<pollfd> watched;       // wake, the listener, then the connections in their order
   Clock::time_point accept_again{};  // after trouble with accept()
   std::thread thread;
 };
@@ -76,8 +76,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::start(const ControlOptions
   if (!socket) return std::unexpected(socket.error());
   Descriptor wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   if (!wake) return fail_errno("control: cannot make an eventfd", errno);
-  auto impl = std::make_unique<Impl>(options, std::move(handler), std::move(*socket),
-                                     std::move(wake));
+  auto impl =
+      std::make_unique<Impl>(options, std::move(handler), std::move(*socket), std::move(wake));
   try {
     const SignalsBlocked blocked;
     impl->thread = std::thread([self = impl.get()] { self->run(); });
@@ -119,8 +119,7 @@ void ControlServer::Impl::run() {
 int ControlServer::Impl::poll_all() {
   watched.clear();
   watched.push_back({wake.get(), POLLIN, 0});
-  const bool accepting =
-      connections.size() < kConnectionsMax && Clock::now() >= accept_again;
+  const bool accepting = connections.size() < kConnectionsMax && Clock::now() >= accept_again;
   watched.push_back({accepting ? socket.descriptor() : -1, POLLIN, 0});
   bool more_at_hand = false;  // a request that came together with the last one
   for (const ControlConnection& connection : connections) {
@@ -130,8 +129,10 @@ int ControlServer::Impl::poll_all() {
   constexpr int kIdleCheckMs = 1000;
   const int ready = ::poll(watched.data(), watched.size(), more_at_hand ? 0 : kIdleCheckMs);
   if (ready < 0 && errno != EINTR) {
-    log(LogLevel::error, "control: poll failed ({}): the control socket is dead until the relay is "
-        "restarted; mail is not affected", errno);
+    log(LogLevel::error,
+        "control: poll failed ({}): the control socket is dead until the relay is "
+        "restarted; mail is not affected",
+        errno);
     return -1;
   }
   return 0;

@@ -35,14 +35,15 @@ const sockaddr* get(const sockaddr_un& address) {
 }
 
 Status check_free(const std::string& path) {
-  struct stat found {};
+  struct stat found{};
   if (::lstat(path.c_str(), &found) != 0) {
     if (errno == ENOENT) return {};
     return fail_errno("control: cannot look at " + path, errno);
   }
   if (!S_ISSOCK(found.st_mode)) {
-    return fail("control: " + path +
-                " exists and is not a socket; move it away or set [control] socket to another path");
+    return fail(
+        "control: " + path +
+        " exists and is not a socket; move it away or set [control] socket to another path");
   }
   const Descriptor probe = make_socket();
   if (!probe) return fail_errno("control: cannot make a Unix socket", errno);
@@ -68,9 +69,10 @@ std::unexpected<Error> fail_binding(const std::string& path, int code) {
 Result<ControlSocket> ControlSocket::listen(const std::string& path, uint32_t mode) {
   const std::string temporary = path + "." + std::to_string(::getpid());
   if (path.empty() || path.front() != '/' || temporary.size() >= sizeof(sockaddr_un::sun_path)) {
-    return fail("control: \"" + path + "\" cannot be a socket: its path must begin with / and be of " +
-                std::to_string(sizeof(sockaddr_un::sun_path) - 1 - (temporary.size() - path.size())) +
-                " octets at most");
+    return fail(
+        "control: \"" + path + "\" cannot be a socket: its path must begin with / and be of " +
+        std::to_string(sizeof(sockaddr_un::sun_path) - 1 - (temporary.size() - path.size())) +
+        " octets at most");
   }
   if (Status free = check_free(path); !free) return std::unexpected(free.error());
   Descriptor descriptor = make_socket();
@@ -82,7 +84,7 @@ Result<ControlSocket> ControlSocket::listen(const std::string& path, uint32_t mo
       ::bind(descriptor.get(), get(address), sizeof(address)) != 0) {
     return fail_binding(path, errno);
   }
-  struct stat made {};
+  struct stat made{};
   if (::chmod(temporary.c_str(), mode & 0777) != 0 || ::listen(descriptor.get(), kBacklog) != 0 ||
       ::lstat(temporary.c_str(), &made) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
     const int code = errno;
@@ -97,7 +99,7 @@ ControlSocket::ControlSocket(std::string path, Descriptor descriptor, dev_t devi
 
 ControlSocket::~ControlSocket() {
   if (!descriptor_) return;
-  struct stat found {};
+  struct stat found{};
   if (::lstat(path_.c_str(), &found) != 0) return;
   if (found.st_dev == device_ && found.st_ino == node_) ::unlink(path_.c_str());
 }

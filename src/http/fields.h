@@ -12,8 +12,8 @@
 namespace ringmta::http {
 
 enum class FieldKind : uint8_t {
-  counter,     // since start; the metric's name ends in _total
-  gauge,       // now
+  counter,       // since start; the metric's name ends in _total
+  gauge,         // now
   microseconds,  // a counter; seconds in the metric
   milliseconds,  // a gauge, a time since 1970; seconds in the metric
 };

@@ -32,8 +32,7 @@ Result<Descriptor> listen_on(const SocketAddress& address) {
                           "; set [metrics] listen to an address of this host and a free port",
                       code);
   };
-  Descriptor descriptor{
-      ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  Descriptor descriptor{::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!descriptor) return fail_here(errno);
   const int one = 1;
   ::setsockopt(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -129,8 +128,10 @@ bool MetricsServer::Impl::wait() {
   }
   constexpr int kLookAroundMs = 1000;  // for connections that are late, and accept_again
   if (::poll(watched.data(), watched.size(), kLookAroundMs) < 0 && errno != EINTR) {
-    log(LogLevel::error, "metrics: poll failed ({}): there are no metrics until the relay is "
-        "restarted; mail is not affected", errno);
+    log(LogLevel::error,
+        "metrics: poll failed ({}): there are no metrics until the relay is "
+        "restarted; mail is not affected",
+        errno);
     return false;
   }
   return watched[0].revents == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The table of fields as metric families, put into text by prometheus-cpp's serializer. Families are
-// made per scrape: a few times a minute, that is nothing.
+// The table of fields as metric families, put into text by prometheus-cpp's serializer. Families
+// are made per scrape: a few times a minute, that is nothing.
 #include "metrics_text.h"
 
 #include <prometheus/metric_family.h>

@@ -46,8 +46,7 @@ std::string answer_to(std::string_view head, const ScrapeConnection::MakeText& m
   if (method != "GET" && method != "HEAD") {
     return refusal("405 Method Not Allowed", "Metrics can only be read.\n");
   }
-  return answer("200 OK", "text/plain; version=0.0.4; charset=utf-8", make_text(),
-                method == "GET");
+  return answer("200 OK", "text/plain; version=0.0.4; charset=utf-8", make_text(), method == "GET");
 }
 
 short ScrapeConnection::wants() const { return state_ == State::sending ? POLLOUT : POLLIN; }

@@ -22,7 +22,7 @@ class ScrapeConnection final {
  public:
   using Clock = std::chrono::steady_clock;
   using MakeText = std::function<std::string()>;
-  static constexpr size_t kHeadMax = 8192;                      // octets of a request's head
+  static constexpr size_t kHeadMax = 8192;  // octets of a request's head
   static constexpr Clock::duration kTimeMax = std::chrono::seconds(10);  // for the whole of it
 
   explicit ScrapeConnection(Descriptor descriptor)

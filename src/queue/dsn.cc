@@ -65,8 +65,10 @@ smtp::EnhancedStatus told_status(const DsnRecipient& recipient) {
   switch (recipient.action) {
     case DsnAction::failed:  // 4.x.x too: given up after a temporary failure (RFC 3464 2.3.4)
       return status.klass == 5 || status.klass == 4 ? status : smtp::EnhancedStatus{5, 0, 0};
-    case DsnAction::delayed: return status.klass == 4 ? status : smtp::EnhancedStatus{4, 0, 0};
-    default: return status.klass == 2 ? status : smtp::EnhancedStatus{2, 0, 0};
+    case DsnAction::delayed:
+      return status.klass == 4 ? status : smtp::EnhancedStatus{4, 0, 0};
+    default:
+      return status.klass == 2 ? status : smtp::EnhancedStatus{2, 0, 0};
   }
 }
 
@@ -320,11 +322,16 @@ class Builder final {
 
 std::string_view to_text(DsnAction action) {
   switch (action) {
-    case DsnAction::failed: return "failed";
-    case DsnAction::delayed: return "delayed";
-    case DsnAction::delivered: return "delivered";
-    case DsnAction::relayed: return "relayed";
-    case DsnAction::expanded: return "expanded";
+    case DsnAction::failed:
+      return "failed";
+    case DsnAction::delayed:
+      return "delayed";
+    case DsnAction::delivered:
+      return "delivered";
+    case DsnAction::relayed:
+      return "relayed";
+    case DsnAction::expanded:
+      return "expanded";
   }
   return "failed";
 }
@@ -332,11 +339,14 @@ std::string_view to_text(DsnAction action) {
 bool dsn_wanted(uint8_t notify, DsnAction action, bool reverse_path_empty) {
   if (reverse_path_empty || (notify & Notify::kNever) != 0) return false;
   switch (action) {
-    case DsnAction::failed: return notify == 0 || (notify & Notify::kFailure) != 0;
-    case DsnAction::delayed: return notify == 0 || (notify & Notify::kDelay) != 0;
+    case DsnAction::failed:
+      return notify == 0 || (notify & Notify::kFailure) != 0;
+    case DsnAction::delayed:
+      return notify == 0 || (notify & Notify::kDelay) != 0;
     case DsnAction::delivered:
     case DsnAction::relayed:
-    case DsnAction::expanded: return (notify & Notify::kSuccess) != 0;
+    case DsnAction::expanded:
+      return (notify & Notify::kSuccess) != 0;
   }
   return false;
 }

@@ -23,8 +23,8 @@ namespace {
 using Json = nlohmann::json;
 using Entry = queue::Queue::Listing::Entry;
 
-constexpr size_t kPage = 200;               // entries a shard gives at a time
-constexpr uint64_t kLimitDefault = 1000;    // entries of a listing without --limit
+constexpr size_t kPage = 200;                     // entries a shard gives at a time
+constexpr uint64_t kLimitDefault = 1000;          // entries of a listing without --limit
 constexpr Milliseconds kAnswerMax = seconds(20);  // how long a shard may take for one page
 
 WallTime wall_now() {
@@ -97,19 +97,21 @@ Json Operator::status() const {
   for (const http::ShardSnapshot& snapshot : snapshots()) {
     shards.push_back(http::to_json(snapshot));
     if (!snapshot.spool.accepting) {
-      warnings.push_back(fmt::format(
-          "shard {} takes no mail (452 4.3.1): the spool has no room or cannot be written; delivery "
-          "goes on",
-          snapshot.shard));
+      warnings.push_back(
+          fmt::format("shard {} takes no mail (452 4.3.1): the spool has no room or cannot be "
+                      "written; delivery "
+                      "goes on",
+                      snapshot.shard));
     }
     if (!snapshot.spool.direct) {
       warnings.push_back(fmt::format(
           "shard {}: the spool's file system refuses O_DIRECT, commits cost more", snapshot.shard));
     }
     if (snapshot.events.lost > 0) {
-      warnings.push_back(fmt::format("shard {}: {} event lines were lost (the event file could not "
-                                     "be written)",
-                                     snapshot.shard, snapshot.events.lost));
+      warnings.push_back(
+          fmt::format("shard {}: {} event lines were lost (the event file could not "
+                      "be written)",
+                      snapshot.shard, snapshot.events.lost));
     }
   }
   if (settings_.spool.durability == spool::DurabilityMode::relaxed) {
@@ -138,7 +140,8 @@ void Operator::answer(const Json& request, const http::ControlServer::Reply& rep
   } else if (command == "queue.remove") {
     change(request, reply, false);
   } else {
-    refuse(reply, fmt::format("'{}' is not a command of this relay (version {})", command, kVersion));
+    refuse(reply,
+           fmt::format("'{}' is not a command of this relay (version {})", command, kVersion));
   }
 }
 
@@ -146,7 +149,8 @@ void Operator::list(const Json& request, const http::ControlServer::Reply& reply
   const auto filter = filter_of(request);
   if (!filter) return refuse(reply, "the id is not a message id (13 characters, 0-9 A-Z)");
   uint64_t left = kLimitDefault;
-  if (const auto limit = request.find("limit"); limit != request.end() && limit->is_number_unsigned()) {
+  if (const auto limit = request.find("limit");
+      limit != request.end() && limit->is_number_unsigned()) {
     left = limit->get<uint64_t>();
   }
   uint64_t shown = 0;

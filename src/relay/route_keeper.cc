@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The thread that waits for the system's resolver so that nobody else has to. A name that gives no
-// address any more keeps the addresses it had; a route that never had one says why in its deferrals.
+// address any more keeps the addresses it had; a route that never had one says why in its
+// deferrals.
 
 #include "route_keeper.h"
 

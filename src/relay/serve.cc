@@ -91,9 +91,10 @@ Status check_free(const SocketAddress& address) {
                 code);
   }
   if (code == EACCES) {
-    return fail("no permission to listen on " + address.text() +
-                    ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit)",
-                code);
+    return fail(
+        "no permission to listen on " + address.text() +
+            ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit)",
+        code);
   }
   return fail_errno("cannot listen on " + address.text(), code);
 }
@@ -162,8 +163,8 @@ Status Supervisor::start_shards() {
     std::promise<Status> promise;
     started.push_back(promise.get_future());
     const int cpu = settings_.cpus.empty() ? -1 : settings_.cpus[number % settings_.cpus.size()];
-    threads_[number].thread = std::thread(&Supervisor::shard_main, this, ShardId{number}, cpu,
-                                          std::move(promise));
+    threads_[number].thread =
+        std::thread(&Supervisor::shard_main, this, ShardId{number}, cpu, std::move(promise));
   }
   for (auto& one : started) {
     Status fine = one.get();

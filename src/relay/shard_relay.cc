@@ -74,8 +74,8 @@ Status ShardRelay::set_up() {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.shared_.exchange.post(relay.id_, home, {Letter::Kind::lent, job});
   };
-  queue_ = std::make_unique<queue::Queue>(*loop_, *spool_, settings_.queue, id_, settings_.shards,
-                                          host);
+  queue_ =
+      std::make_unique<queue::Queue>(*loop_, *spool_, settings_.queue, id_, settings_.shards, host);
   pools_ = std::make_unique<client::Pools>(
       *loop_, *queue_, settings_.client, id_, this,
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
@@ -232,8 +232,8 @@ void ShardRelay::publish() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu_time);
   snapshot.cpu_time_us = static_cast<uint64_t>(cpu_time.tv_sec) * 1'000'000 +
                          static_cast<uint64_t>(cpu_time.tv_nsec) / 1000;
-  snapshot.memory_octets = snapshot.spool.memory_octets + snapshot.queue.memory_octets +
-                           snapshot.events.memory_octets;
+  snapshot.memory_octets =
+      snapshot.spool.memory_octets + snapshot.queue.memory_octets + snapshot.events.memory_octets;
   snapshot.stats_time_ms = static_cast<uint64_t>(io_->wall().ms);
   shared_.snapshots[id_.value].publish(snapshot);
   loop_->timers().arm(publish_timer_, loop_->now() + kPublishEvery);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One shard of the relay: every room's part, wired together. Here is the order of a turn:
 //
-//   letters from other shards -> what the spool finished (replies, new queue entries) -> due retries
-//   -> deliveries begin and go on -> replies leave -> the next group commit -> events -> letters out
+//   letters from other shards -> what the spool finished (replies, new queue entries) -> due
+//   retries
+//   -> deliveries begin and go on -> replies leave -> the next group commit -> events -> letters
+//   out
 //
 // Everything a turn did leaves in the one `enter` of the next.
 #pragma once
@@ -44,7 +46,7 @@ class ShardRelay final {
   void run() { loop_->run(); }
 
   Status listen();
-  void begin_stop();   // no new work; what is in flight goes on
+  void begin_stop();  // no new work; what is in flight goes on
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();

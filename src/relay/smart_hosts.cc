@@ -35,8 +35,8 @@ void look_up_name(const std::string& configured, HostLookup& into) {
   addrinfo* found = nullptr;
   const int failed = getaddrinfo(wanted.name.c_str(), wanted.port.c_str(), &hints, &found);
   if (failed != 0) {
-    into.problems.push_back(fmt::format("no address for the smart host {}: {}", configured,
-                                        gai_strerror(failed)));
+    into.problems.push_back(
+        fmt::format("no address for the smart host {}: {}", configured, gai_strerror(failed)));
     return;
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);

@@ -52,7 +52,7 @@ constexpr SlotHandle slot_of(uint64_t data) {
 struct Stream {
   Stream(int descriptor, Token owner) : fd(descriptor), token(owner) {}
 
-  ListLink link;        // on starved, resumed or lingering, never on two
+  ListLink link;  // on starved, resumed or lingering, never on two
   int fd;
   Token token;
   SlotHandle slot{};
@@ -131,8 +131,8 @@ struct Io::Impl {
   explicit Impl(const IoOptions& chosen);
   ~Impl();
 
-  Status set_up();     // ring, buffers, doorbell
-  void enable();       // binds the ring to the calling thread, at its first submission
+  Status set_up();  // ring, buffers, doorbell
+  void enable();    // binds the ring to the calling thread, at its first submission
   io_uring_sqe* entry();
 
   // Turn.

@@ -54,7 +54,7 @@ void Io::close_file(FileId file) {
 }
 
 Result<uint64_t> Io::file_size(FileId file) const {
-  struct stat status {};
+  struct stat status{};
   if (fstat(impl_->files.at(file.index).fd, &status) < 0) {
     return fail_errno("cannot tell the size of a file", errno);
   }

@@ -59,25 +59,28 @@ uint64_t seed_from_system() {
 Error explain_refusal(int code) {
   const int disabled = number_in("/proc/sys/kernel/io_uring_disabled");
   if (code == EPERM && disabled == 2) {
-    return {"io_uring is switched off on this machine (kernel.io_uring_disabled = 2). RingMTA does "
-            "all its input and output through it: run 'sysctl kernel.io_uring_disabled=0' and put "
-            "the setting into /etc/sysctl.d/",
-            code};
+    return {
+        "io_uring is switched off on this machine (kernel.io_uring_disabled = 2). RingMTA does "
+        "all its input and output through it: run 'sysctl kernel.io_uring_disabled=0' and put "
+        "the setting into /etc/sysctl.d/",
+        code};
   }
   if (code == EPERM && disabled == 1) {
-    return {fmt::format("io_uring is reserved for privileged processes on this machine "
-                        "(kernel.io_uring_disabled = 1): add the relay's user to the group named by "
-                        "kernel.io_uring_group (now {}), or run 'sysctl "
-                        "kernel.io_uring_disabled=0'",
-                        number_in("/proc/sys/kernel/io_uring_group")),
-            code};
+    return {
+        fmt::format("io_uring is reserved for privileged processes on this machine "
+                    "(kernel.io_uring_disabled = 1): add the relay's user to the group named by "
+                    "kernel.io_uring_group (now {}), or run 'sysctl "
+                    "kernel.io_uring_disabled=0'",
+                    number_in("/proc/sys/kernel/io_uring_group")),
+        code};
   }
   if ((code == EPERM || code == EACCES || code == ENOSYS) &&
       number_in("/proc/self/status", "Seccomp:") == 2) {
-    return {"io_uring is refused by a seccomp filter, as container runtimes install by default: "
-            "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp "
-            "profile (docker run --security-opt seccomp=PROFILE.json)",
-            code};
+    return {
+        "io_uring is refused by a seccomp filter, as container runtimes install by default: "
+        "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp "
+        "profile (docker run --security-opt seccomp=PROFILE.json)",
+        code};
   }
   if (code == ENOSYS) {
     return {fmt::format("this kernel ({}) has no io_uring: RingMTA needs Linux 6.1 or later, built "
@@ -92,9 +95,10 @@ Error explain_refusal(int code) {
             code};
   }
   if (code == ENOMEM) {
-    return {"not enough memory for an io_uring: raise the locked-memory limit (LimitMEMLOCK= in "
-            "the systemd unit, ulimit -l), or lower [ring] entries",
-            code};
+    return {
+        "not enough memory for an io_uring: raise the locked-memory limit (LimitMEMLOCK= in "
+        "the systemd unit, ulimit -l), or lower [ring] entries",
+        code};
   }
   return {fmt::format("io_uring could not be set up: {}", std::strerror(code)), code};
 }
@@ -159,12 +163,12 @@ Status ReceiveBuffers::create(io_uring& ring, uint32_t count, uint32_t size) {
   size_ = size;
   shared_bytes_ = sizeof(io_uring_buf) * count;
   memory_bytes_ = static_cast<size_t>(count) * size;
-  void* shared = mmap(nullptr, shared_bytes_, PROT_READ | PROT_WRITE,
-                      MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+  void* shared =
+      mmap(nullptr, shared_bytes_, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
   if (shared == MAP_FAILED) return fail_errno("no memory for the receive buffer ring", errno);
   shared_ = static_cast<io_uring_buf_ring*>(shared);
-  void* memory = mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE,
-                      MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+  void* memory =
+      mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail_errno(fmt::format("no memory for {} receive buffers of {} octets; lower [ring] "
                                   "receive_buffers",
@@ -211,9 +215,10 @@ void ReceiveBuffers::grow() {
 }
 
 std::string Io::features() const {
-  return fmt::format("io_uring on Linux {}, single issuer, deferred task work, multishot accept and "
-                     "receive, {} receive buffers in use",
-                     kernel_release(), impl_->buffers.circulating());
+  return fmt::format(
+      "io_uring on Linux {}, single issuer, deferred task work, multishot accept and "
+      "receive, {} receive buffers in use",
+      kernel_release(), impl_->buffers.circulating());
 }
 
 }  // namespace ringmta::ring

@@ -335,8 +335,7 @@ void Io::Impl::submit_send(Stream& stream) {
   const uint32_t count = stream.send_parts - stream.send_first;
   iovec* first = &stream.parts[stream.send_first];
   if (count == 1) {
-    io_uring_prep_send(sqe, stream.fd, first->iov_base, first->iov_len,
-                       MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_send(sqe, stream.fd, first->iov_base, first->iov_len, MSG_NOSIGNAL | MSG_WAITALL);
   } else {
     stream.message = {};
     stream.message.msg_iov = first;
@@ -351,7 +350,8 @@ void Io::Impl::on_send(Stream& stream, int32_t result) {
   if (result > 0) {
     owner->counters_.sent_octets += static_cast<uint64_t>(result);
     auto left = static_cast<size_t>(result);
-    while (stream.send_first < stream.send_parts && left >= stream.parts[stream.send_first].iov_len) {
+    while (stream.send_first < stream.send_parts &&
+           left >= stream.parts[stream.send_first].iov_len) {
       left -= stream.parts[stream.send_first].iov_len;
       ++stream.send_first;
     }

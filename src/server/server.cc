@@ -192,7 +192,8 @@ void Server::Impl::flush(Session& session) {
     loop.io().send(session.stream, {&part, 1});
     arm_timer(session);
   }
-  const bool nothing_left = !session.send_in_flight && session.pending_first == session.pending_next;
+  const bool nothing_left =
+      !session.send_in_flight && session.pending_first == session.pending_next;
   if (nothing_left && (session.closing || session.input_ended)) {
     close(session, ring::CloseMode::graceful);
     return;
@@ -335,9 +336,8 @@ void Server::stop() {
 }
 
 void Server::abort_all() {
-  impl_->sessions.for_each([this](Session& session, SlotHandle) {
-    impl_->close(session, ring::CloseMode::abort);
-  });
+  impl_->sessions.for_each(
+      [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
 }
 
 bool Server::idle() const { return impl_->sessions.size() == 0; }

@@ -47,11 +47,11 @@ struct Session {
   bool send_in_flight = false;
 
   bool greeted = false;
-  bool refused = false;       // by a limit on sessions: not counted at the client table
-  bool blocked = false;       // the machine waits for message_done(); reading is paused
-  bool backlogged = false;    // the client does not take its replies; reading is paused
-  bool closing = false;       // the machine said close: the stream ends when the output is out
-  bool input_ended = false;   // the client has finished sending
+  bool refused = false;        // by a limit on sessions: not counted at the client table
+  bool blocked = false;        // the machine waits for message_done(); reading is paused
+  bool backlogged = false;     // the client does not take its replies; reading is paused
+  bool closing = false;        // the machine said close: the stream ends when the output is out
+  bool input_ended = false;    // the client has finished sending
   bool stream_closed = false;  // close() was called on the stream
   bool timed_out = false;
 

@@ -39,7 +39,9 @@ void Loop::turn(Monotonic until) {
   }
   const Monotonic wake = busy_ ? io_.now() : std::min(until, timers_.next_due());
   const std::span<const ring::Event> events = io_.turn(wake);
-  doorbell_.awake();
+  // An empty turn leaves the announcement standing: only the time passed, or, in the simulator, the
+  // shard still sleeps, since a turn there returns at once and the clock moves between turns.
+  if (!events.empty()) doorbell_.awake();
   for (const ring::Event& event : events) dispatch(event);
   for (int count = 0; count < kTimersPerTurn; ++count) {
     const ring::Timer* timer = timers_.pop_due(io_.now());
@@ -53,8 +55,8 @@ void Loop::run() {
   while (!stopping()) turn();
 }
 
-// The bell keeps ringing until a turn has heard it, so a turn that begins after the flag was set does
-// not sleep through it.
+// The bell keeps ringing until a turn has heard it, so a turn that begins after the flag was set
+// does not sleep through it.
 void Loop::stop() {
   stop_.store(true, std::memory_order_relaxed);
   io_.ring_doorbell();

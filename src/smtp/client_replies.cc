@@ -212,11 +212,20 @@ void ClientSession::on_transaction(Slot& slot, const Reply& reply) {
       slot.stage = Stage::mail;
       if (!pipelining_) send_script_line(slot);
       return;
-    case Stage::mail: on_mail(slot, reply); return;
-    case Stage::recipients: on_recipient(slot, reply); return;
-    case Stage::data: on_data(slot, reply); return;
-    case Stage::content: on_content(slot, reply); return;
-    case Stage::done: break;
+    case Stage::mail:
+      on_mail(slot, reply);
+      return;
+    case Stage::recipients:
+      on_recipient(slot, reply);
+      return;
+    case Stage::data:
+      on_data(slot, reply);
+      return;
+    case Stage::content:
+      on_content(slot, reply);
+      return;
+    case Stage::done:
+      break;
   }
   RINGMTA_ASSERT(false);
 }
@@ -371,7 +380,8 @@ void ClientSession::set_own_reply(uint8_t reason) {
       append_number(own_reply_.text, capabilities_.recipients_max);
       own_reply_.text += ')';
       return;
-    default: RINGMTA_ASSERT(false);
+    default:
+      RINGMTA_ASSERT(false);
   }
 }
 

@@ -23,16 +23,26 @@ constexpr uint64_t kDotOctets = 3;  // ".CRLF" behind the content's wire form
 
 std::string_view to_text(Phase phase) {
   switch (phase) {
-    case Phase::connect: return "connect";
-    case Phase::greeting: return "greeting";
-    case Phase::ehlo: return "ehlo";
-    case Phase::tls: return "tls";
-    case Phase::auth: return "auth";
-    case Phase::mail: return "mail";
-    case Phase::recipient: return "recipient";
-    case Phase::data: return "data";
-    case Phase::content: return "content";
-    case Phase::quit: return "quit";
+    case Phase::connect:
+      return "connect";
+    case Phase::greeting:
+      return "greeting";
+    case Phase::ehlo:
+      return "ehlo";
+    case Phase::tls:
+      return "tls";
+    case Phase::auth:
+      return "auth";
+    case Phase::mail:
+      return "mail";
+    case Phase::recipient:
+      return "recipient";
+    case Phase::data:
+      return "data";
+    case Phase::content:
+      return "content";
+    case Phase::quit:
+      return "quit";
   }
   return "unknown";
 }
@@ -266,25 +276,32 @@ const ClientSession::Slot* ClientSession::answering() const {
 Phase ClientSession::phase_of(const Slot& slot) {
   switch (slot.stage) {
     case Stage::reset:
-    case Stage::mail: return Phase::mail;
-    case Stage::recipients: return Phase::recipient;
-    case Stage::data: return Phase::data;
+    case Stage::mail:
+      return Phase::mail;
+    case Stage::recipients:
+      return Phase::recipient;
+    case Stage::data:
+      return Phase::data;
     case Stage::content:
-    case Stage::done: break;
+    case Stage::done:
+      break;
   }
   return Phase::content;
 }
 
 Phase ClientSession::waiting_for() const {
   switch (state_) {
-    case State::greeting: return Phase::greeting;
-    case State::hello: return Phase::ehlo;
+    case State::greeting:
+      return Phase::greeting;
+    case State::hello:
+      return Phase::ehlo;
     case State::ready: {
       const Slot* slot = answering();
       return slot == nullptr ? Phase::mail : phase_of(*slot);
     }
     case State::quitting:
-    case State::closed: break;
+    case State::closed:
+      break;
   }
   return Phase::quit;
 }

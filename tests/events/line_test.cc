@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <sys/un.h>
 
+#include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -89,7 +91,8 @@ TEST(Line, ExpiredWithoutAttemptHasNoPeer) {
   const json line = json::parse(compose(sample));
   EXPECT_EQ(line.at("event"), "expired");
   EXPECT_EQ(line.at("attempt"), 12);
-  for (const char* name : {"peer", "peer_name", "code", "status", "reply", "phase", "delivery_ms"}) {
+  for (const char* name :
+       {"peer", "peer_name", "code", "status", "reply", "phase", "delivery_ms"}) {
     EXPECT_FALSE(line.contains(name)) << name;
   }
 }
@@ -195,8 +198,9 @@ TEST(Line, ControlCharactersNeverStandBare) {
 }
 
 TEST(Line, ValidUtf8IsKeptAsItIs) {
-  const std::string text = "\xC2\xA0\xC3\xBC \xE0\xA0\x80\xE2\x82\xAC\xED\x9F\xBF\xEE\x80\x80 "
-                           "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF";
+  const std::string text =
+      "\xC2\xA0\xC3\xBC \xE0\xA0\x80\xE2\x82\xAC\xED\x9F\xBF\xEE\x80\x80 "
+      "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF";
   Sample sample(Kind::received);
   sample.head.envelope.reverse_path = text;
   const std::string line = compose(sample);
@@ -211,17 +215,17 @@ struct Invalid {
 
 TEST(Line, InvalidOctetsBecomeTheReplacementCharacter) {
   const Invalid cases[] = {
-      {"\x80"s, 1},             // continuation without a beginning
+      {"\x80"s, 1},  // continuation without a beginning
       {"\xBF\xBF"s, 2},
-      {"\xC0\xAF"s, 2},         // overlong
+      {"\xC0\xAF"s, 2},  // overlong
       {"\xC1\xBF"s, 2},
       {"\xE0\x9F\xBF"s, 3},
       {"\xF0\x8F\xBF\xBF"s, 4},
-      {"\xED\xA0\x80"s, 3},     // a surrogate
+      {"\xED\xA0\x80"s, 3},      // a surrogate
       {"\xF4\x90\x80\x80"s, 4},  // above U+10FFFF
       {"\xF5\x80\x80\x80"s, 4},
       {"\xFF"s, 1},
-      {"\xC3"s, 1},             // cut off
+      {"\xC3"s, 1},  // cut off
       {"\xE2\x82"s, 2},
       {"\xF0\x9F\x98"s, 3},
   };
@@ -292,15 +296,36 @@ TEST(JsonText, TimesAgreeWithTheCLibrary) {
 }
 
 TEST(JsonText, NumbersOfAllLengths) {
-  for (const uint64_t number : {uint64_t{0}, uint64_t{9}, uint64_t{10}, uint64_t{1'000'000'007},
-                                uint64_t{UINT64_MAX}}) {
+  for (const uint64_t number :
+       {uint64_t{0}, uint64_t{9}, uint64_t{10}, uint64_t{1'000'000'007}, uint64_t{UINT64_MAX}}) {
     char text[kNumberTextMax];
     const char* const end = put_number(text, number);
     EXPECT_EQ(std::string_view(text, static_cast<size_t>(end - text)), std::to_string(number));
   }
 }
 
-TEST(Line, MembersAreThoseOfTheReference) {
+// docs/events.md, where RINGMTA_SOURCE says that it is.
+class Reference : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const char* const source = std::getenv("RINGMTA_SOURCE");
+    ASSERT_NE(source, nullptr) << "RINGMTA_SOURCE: where the source lies";
+    std::ifstream file(std::string(source) + "/docs/events.md");
+    ASSERT_TRUE(file);
+    bool in_members = false;
+    for (std::string line; std::getline(file, line);) {
+      if (line.starts_with('#')) in_members = line == "## Members";
+      if (in_members && line.starts_with("| `")) {
+        described_.insert(line.substr(3, line.find('`', 3) - 3));
+      }
+      if (line.starts_with(R"({"event")")) examples_.push_back(line);
+    }
+  }
+  std::set<std::string> described_;
+  std::vector<std::string> examples_;
+};
+
+TEST_F(Reference, DescribesAllMembersAndNoOther) {
   Sample sample(Kind::bounced);
   sample.head.envelope.envelope_id = "e";
   sample.recipient.original_recipient = "rfc822;o";
@@ -308,12 +333,20 @@ TEST(Line, MembersAreThoseOfTheReference) {
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
-  EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))),
-            (std::set<std::string>{
-                "event", "time", "id", "hostname", "shard", "client", "tenant", "sender",
-                "recipient", "original_recipient", "envelope_id", "size", "site", "attempt",
-                "queued_ms", "peer", "peer_name", "code", "status", "reply", "phase",
-                "delivery_ms", "possible_duplicate", "next_attempt", "dsn"}));
+  EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
+}
+
+TEST_F(Reference, ItsExamplesAreEventsWithTheMembersItDescribes) {
+  std::set<std::string> events;
+  for (const std::string& example : examples_) {
+    const json line = json::parse(example, nullptr, false);
+    ASSERT_FALSE(line.is_discarded()) << example;
+    events.insert(line.at("event").get<std::string>());
+    EXPECT_TRUE(message_id_from_text(line.at("id").get<std::string>())) << example;
+    for (const std::string& name : members(line)) EXPECT_TRUE(described_.contains(name)) << name;
+  }
+  EXPECT_EQ(events, (std::set<std::string>{"received", "delivered", "deferred", "bounced",
+                                           "expired", "removed"}));
 }
 
 }  // namespace

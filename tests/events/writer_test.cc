@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "outcomes.h"
 #include "scripted_io.h"
@@ -67,8 +68,8 @@ class Shard final {
   std::unique_ptr<Writer> writer_;
 };
 
-// The recipients of all lines, read by the rule in docs/events.md: a line that is not JSON is cut in
-// front of each mark of a beginning, and pieces that are not JSON even then are left out.
+// The recipients of all lines, read by the rule in docs/events.md: a line that is not JSON is cut
+// in front of each mark of a beginning, and pieces that are not JSON even then are left out.
 std::vector<std::string> recipients(const std::string& content, size_t* bad_lines = nullptr) {
   constexpr std::string_view kMark = R"({"event":")";
   std::vector<std::string> found;
@@ -95,6 +96,17 @@ std::vector<std::string> recipients(const std::string& content, size_t* bad_line
 }
 
 using Names = std::vector<std::string>;
+
+// What a reader gets that skips whatever is not JSON.
+Names recipients_of_good_lines(const std::string& content) {
+  Names found;
+  std::istringstream lines(content);
+  for (std::string text; std::getline(lines, text);) {
+    const json line = json::parse(text, nullptr, false);
+    if (!line.is_discarded()) found.push_back(line.at("recipient").get<std::string>());
+  }
+  return found;
+}
 
 class WriterTest : public ::testing::Test {
  protected:
@@ -174,8 +186,8 @@ TEST_F(WriterTest, AFileThatCannotBeOpenedIsAnErrorThatNamesIt) {
   EXPECT_EQ(made.error().code, EACCES);
 }
 
-// Wherever a write ends short, each line is in the file exactly once and at most the fragment is no
-// JSON.
+// Wherever a write ends short, each line is in the file exactly once, and the fragment is on a line
+// of its own.
 TEST_F(WriterTest, AShortWriteAtEveryOctetLosesAndRepeatsNothing) {
   size_t length = 0;
   {
@@ -192,9 +204,7 @@ TEST_F(WriterTest, AShortWriteAtEveryOctetLosesAndRepeatsNothing) {
     shard.finish();
     shard.record("d@x");
     shard.finish();
-    size_t bad_lines = 0;
-    ASSERT_EQ(recipients(content(), &bad_lines), (Names{"a@x", "b@x", "c@x", "d@x"})) << octets;
-    ASSERT_LE(bad_lines, 1u) << octets;
+    ASSERT_EQ(recipients_of_good_lines(content()), (Names{"a@x", "b@x", "c@x", "d@x"})) << octets;
     ASSERT_EQ(shard.writer().counters().written, 4u) << octets;
     ASSERT_EQ(shard.writer().counters().lost, 0u);
   }
@@ -300,7 +310,10 @@ TEST_F(WriterTest, WarnsOfLostLinesOncePerMinute) {
     return count;
   };
   const std::string long_name(1000, 'x');
-  EXPECT_EQ(warnings_of([&] { for (int i = 0; i < 100; ++i) shard.record(long_name); }), 1u);
+  EXPECT_EQ(warnings_of([&] {
+              for (int i = 0; i < 100; ++i) shard.record(long_name);
+            }),
+            1u);
   EXPECT_EQ(shard.writer().counters().lost, 100u);
   shard.turn_after(seconds(59));
   EXPECT_EQ(warnings_of([&] { shard.record(long_name); }), 0u);

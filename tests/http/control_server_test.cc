@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The control socket as its clients meet it: files, permissions, answers, and clients that misbehave.
+// The control socket as its clients meet it: files, permissions, answers, and clients that
+// misbehave.
 #include "ringmta/http/control_server.h"
 
 #include <gtest/gtest.h>
@@ -63,6 +64,10 @@ class Client final {
     const std::string text = line();
     return text.empty() ? json("closed") : json::parse(text);
   }
+  bool has_input() const {
+    pollfd watched{socket_, POLLIN, 0};
+    return ::poll(&watched, 1, 0) > 0;
+  }
   json ask(const json& request) {
     send(request.dump() + "\n");
     return answer();
@@ -108,7 +113,7 @@ class ControlServerTest : public ::testing::Test {
     return server ? "" : server.error().message;
   }
   mode_t mode() const {
-    struct stat found {};
+    struct stat found{};
     EXPECT_EQ(::lstat(path_.c_str(), &found), 0);
     return found.st_mode & 07777;
   }
@@ -134,6 +139,15 @@ TEST_F(ControlServerTest, AnswersSeveralRequestsOfAConnectionInOrder) {
   for (const char* command : {"a", "b", "c"}) EXPECT_EQ(client.answer().at("command"), command);
 }
 
+TEST_F(ControlServerTest, ManyRequestsAtOnceNeedNoFurtherInput) {
+  const auto server = start();
+  Client client(path_);
+  std::string requests;
+  for (int i = 0; i < 100; ++i) requests += "{\"command\":\"x\"}\n";
+  client.send(requests);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(client.answer().at("end"), true);
+}
+
 TEST_F(ControlServerTest, TakesARequestInPieces) {
   const auto server = start();
   Client client(path_);
@@ -147,8 +161,8 @@ TEST_F(ControlServerTest, HandsTheWholeRequestOver) {
   const auto server = start([](const json& request, const ControlServer::Reply& reply) {
     reply({{"request", request}, {"end", true}});
   });
-  const json request = {{"command", "queue.list"}, {"filter", {{"domain", "example.org"}}},
-                        {"limit", 5}};
+  const json request = {
+      {"command", "queue.list"}, {"filter", {{"domain", "example.org"}}}, {"limit", 5}};
   EXPECT_EQ(Client(path_).ask(request).at("request"), request);
 }
 
@@ -164,9 +178,8 @@ TEST_F(ControlServerTest, SendsAnswersOfManyLines) {
 }
 
 TEST_F(ControlServerTest, EndsAnAnswerThatItsHandlerLeftOpen) {
-  const auto server = start([](const json&, const ControlServer::Reply& reply) {
-    reply({{"entry", 1}});
-  });
+  const auto server =
+      start([](const json&, const ControlServer::Reply& reply) { reply({{"entry", 1}}); });
   Client client(path_);
   EXPECT_EQ(client.ask({{"command", "x"}}), json::parse(R"({"entry": 1})"));
   EXPECT_EQ(client.answer(), json::parse(R"({"end": true})"));
@@ -204,8 +217,8 @@ TEST_F(ControlServerTest, WhatIsNoRequestGetsAnErrorAndTheConnectionGoesOn) {
   const auto server = start();
   Client client(path_);
   const std::string deep(60'000, '[');
-  for (const std::string bad : {"", "nonsense", "[]", "1", "{\"command\":", "{}",
-                                "{\"command\":1}", "\xFF\xFE", deep.c_str()}) {
+  for (const std::string bad : {"", "nonsense", "[]", "1", "{\"command\":", "{}", "{\"command\":1}",
+                                "\xFF\xFE", deep.c_str()}) {
     client.send(bad + "\n");
     const json answer = client.answer();
     ASSERT_TRUE(answer.is_object()) << bad;
@@ -252,6 +265,20 @@ TEST_F(ControlServerTest, AClientThatDoesNotReadIsDropped) {
   EXPECT_EQ(Client(path_).ask({{"command", "next"}}).at("command"), "next");
 }
 
+// Each wait is short, but a budget for all of them is what keeps a slow reader from holding the
+// others up for as long as it likes.
+TEST_F(ControlServerTest, AClientThatTakesTooLongInAllIsDropped) {
+  ControlOptions impatient = options();
+  impatient.client_wait_max = Milliseconds{50};
+  const auto server = start(impatient, [](const json&, const ControlServer::Reply& reply) {
+    const json line = {{"text", std::string(100'000, 'x')}};
+    while (reply(line)) continue;
+  });
+  Client client(path_);
+  client.send("{\"command\":\"x\"}\n");
+  while (!client.line().empty()) continue;
+}
+
 TEST_F(ControlServerTest, AnIdleClientIsDropped) {
   ControlOptions impatient = options();
   impatient.idle_max = Milliseconds{100};
@@ -268,8 +295,9 @@ TEST_F(ControlServerTest, ManyClientsAreServed) {
     EXPECT_EQ(idle.back()->ask({{"command", "here"}}).at("command"), "here");
   }
   Client last(path_), beyond(path_);
-  EXPECT_EQ(last.ask({{"command", "last"}}).at("command"), "last");
   beyond.send("{\"command\":\"beyond\"}\n");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(last.ask({{"command", "x"}}).at("command"), "x");
+  EXPECT_FALSE(beyond.has_input());
   idle.clear();  // makes room for the one that waits in the backlog
   EXPECT_EQ(beyond.answer().at("command"), "beyond");
 }
@@ -348,8 +376,10 @@ TEST_F(ControlServerTest, EndsWhileAClientIsConnected) {
 }
 
 TEST_F(ControlServerTest, EndsWhileAClientDoesNotRead) {
+  ControlOptions patient = options();
+  patient.client_wait_max = hours(1);
   std::promise<void> stuck;
-  auto server = start([&](const json&, const ControlServer::Reply& reply) {
+  auto server = start(patient, [&](const json&, const ControlServer::Reply& reply) {
     const json line = {{"text", std::string(10'000, 'x')}};
     for (int i = 0; i < 100; ++i) {
       if (i == 1) stuck.set_value();

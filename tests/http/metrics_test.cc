@@ -56,18 +56,22 @@ class Socket final {
   int number_;
 };
 
-// The whole HTTP answer; empty when the server cannot be reached.
-std::string fetch(const SocketAddress& address, const std::string& path = "/metrics") {
-  const Socket socket(address.family());
-  if (::connect(socket.get(), address.get(), address.length) != 0) return {};
-  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-  if (::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return {};
+std::string read_all(const Socket& socket) {
   std::string answer;
   char buffer[4096];
   for (ssize_t count; (count = ::recv(socket.get(), buffer, sizeof(buffer), 0)) > 0;) {
     answer.append(buffer, static_cast<size_t>(count));
   }
   return answer;
+}
+
+// The whole HTTP answer; empty when the server cannot be reached.
+std::string fetch(const SocketAddress& address, const std::string& path = "/metrics") {
+  const Socket socket(address.family());
+  if (::connect(socket.get(), address.get(), address.length) != 0) return {};
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  if (::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return {};
+  return read_all(socket);
 }
 
 bool is_name(std::string_view text) {
@@ -217,6 +221,21 @@ TEST(Metrics, ARequestWithoutEndIsRefused) {
   const std::string answer =
       fetch(loopback4(server->ports().at(0)), "/metrics?" + std::string(20'000, 'x'));
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 431")) << answer.substr(0, 100);
+}
+
+// What is not read must not make the close reset the connection while the answer is on its way.
+TEST(Metrics, ARequestWithABodyStillGetsItsWholeAnswer) {
+  const auto server = start({snapshot(0)});
+  const SocketAddress address = loopback4(server->ports().at(0));
+  const Socket socket(AF_INET);
+  const int small = 2048;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  ASSERT_EQ(::connect(socket.get(), address.get(), address.length), 0);
+  const std::string request = "GET /metrics HTTP/1.1\r\n\r\n" + std::string(20'000, 'x');
+  ASSERT_GT(::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+  const std::string answer = read_all(socket);
+  const std::string expected = fetch(address);
+  EXPECT_EQ(answer.size(), expected.size());
 }
 
 TEST(Metrics, ASilentClientHoldsNobodyUp) {

@@ -205,14 +205,21 @@ class Dialogue final {
     const std::string where(to_text(step.phase));
     const std::string tag = std::to_string(step.tag);
     switch (step.action) {
-      case Action::more: break;
-      case Action::ready: told += "ready\n"; break;
+      case Action::more:
+        break;
+      case Action::ready:
+        told += "ready\n";
+        break;
       case Action::recipient:
         told += tag + "." + std::to_string(step.index) + " " + where + " " + step.reply->line() +
                 (step.too_many_recipients ? " (too many)" : "") + "\n";
         break;
-      case Action::finished: told += tag + " finished\n"; break;
-      case Action::close: told += "close " + where + " " + step.reply->line() + "\n"; break;
+      case Action::finished:
+        told += tag + " finished\n";
+        break;
+      case Action::close:
+        told += "close " + where + " " + step.reply->line() + "\n";
+        break;
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Assertions that stay on in release builds. A failed one is a bug of ours, never a fault of the environment: the
-// process stops at once with the place and a backtrace, before a wrong state can reach the disk or a peer.
+// Assertions that stay on in release builds. A failed one is a bug of ours, never a fault of the
+// environment: the process stops at once with the place and a backtrace, before a wrong state can
+// reach the disk or a peer.
 #pragma once
 
 namespace ringmta {
@@ -9,6 +10,7 @@ namespace ringmta {
 
 }  // namespace ringmta
 
-#define RINGMTA_ASSERT(expression)  \
-  (__builtin_expect(!!(expression), 1) ? static_cast<void>(0) \
-                                       : ::ringmta::assertion_failed(#expression, __FILE__, __LINE__))
+#define RINGMTA_ASSERT(expression)     \
+  (__builtin_expect(!!(expression), 1) \
+       ? static_cast<void>(0)          \
+       : ::ringmta::assertion_failed(#expression, __FILE__, __LINE__))

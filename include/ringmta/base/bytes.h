@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Views of octets. Wire text is handled as string_view (SMTP is a text protocol), memory to be read or written as spans
-// of bytes; these helpers are the only place where one becomes the other.
+// Views of octets. Wire text is handled as string_view (SMTP is a text protocol), memory to be read
+// or written as spans of bytes; these helpers are the only place where one becomes the other.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A doubly linked list whose links live in the elements: no allocation, O(1) removal from the middle. The list owns
-// nothing; an element is on at most one list per link member and must be unlinked before it dies.
+// A doubly linked list whose links live in the elements: no allocation, O(1) removal from the
+// middle. The list owns nothing; an element is on at most one list per link member and must be
+// unlinked before it dies.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@ struct ListLink {
   }
 };
 
-template <typename T, ListLink T::*Link>
+template <typename T, ListLink T::* Link>
 class IntrusiveList final {
  public:
   IntrusiveList() { head_.next = head_.previous = &head_; }
@@ -56,7 +57,8 @@ class IntrusiveList final {
     // The offset of the link within T, taken from a pretend object that is never read.
     alignas(T) static std::byte pretend[sizeof(T)];
     auto* base = reinterpret_cast<T*>(pretend);
-    const auto offset = reinterpret_cast<std::byte*>(&(base->*Link)) - reinterpret_cast<std::byte*>(base);
+    const auto offset =
+        reinterpret_cast<std::byte*>(&(base->*Link)) - reinterpret_cast<std::byte*>(base);
     return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(link) - offset);
   }
   ListLink head_;

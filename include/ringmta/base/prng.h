@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// xoshiro256** (Blackman and Vigna, 2018): for jitter, choice among equals and generated test mail; never for secrets.
-// Seeded once per shard, so that a simulated run repeats exactly.
+// xoshiro256** (Blackman and Vigna, 2018): for jitter, choice among equals and generated test mail;
+// never for secrets. Seeded once per shard, so that a simulated run repeats exactly.
 #pragma once
 
 #include <array>
@@ -31,7 +31,8 @@ class Prng final {
     state_[3] = std::rotl(state_[3], 45);
     return result;
   }
-  // Uniform in [0, bound), bound > 0 (multiply-shift; the bias of 2^-64 * bound does not matter here).
+  // Uniform in [0, bound), bound > 0 (multiply-shift; the bias of 2^-64 * bound does not matter
+  // here).
   uint64_t below(uint64_t bound) {
     return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
   }

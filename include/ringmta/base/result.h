@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Errors are values. An Error carries a sentence an operator can act on; `code` is the errno behind it where there is
-// one (0 otherwise), so that callers can tell "disk full" from "no such file" without reading prose.
+// Errors are values. An Error carries a sentence an operator can act on; `code` is the errno behind
+// it where there is one (0 otherwise), so that callers can tell "disk full" from "no such file"
+// without reading prose.
 #pragma once
 
 #include <expected>

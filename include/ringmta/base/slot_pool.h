@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Objects of one kind in numbered slots with generations. Memory comes in chunks that never move, so pointers stay valid
-// while an object lives; a handle to a freed slot is recognised by its generation. Freed slots are reused last-in
-// first-out (warm in the cache). The pool never shrinks and never exceeds `capacity`: take() answers null at the limit.
+// Objects of one kind in numbered slots with generations. Memory comes in chunks that never move,
+// so pointers stay valid while an object lives; a handle to a freed slot is recognised by its
+// generation. Freed slots are reused last-in first-out (warm in the cache). The pool never shrinks
+// and never exceeds `capacity`: take() answers null at the limit.
 #pragma once
 
 #include <cstddef>
@@ -55,6 +56,16 @@ class SlotPool final {
     T* item = find(handle);
     RINGMTA_ASSERT(item != nullptr);
     return *item;
+  }
+
+  // The living object in slot `index`, for owners that link slots by number.
+  T* at_index(uint32_t index) {
+    RINGMTA_ASSERT(index < slots_ && at(index).used);
+    return at(index).object();
+  }
+  SlotHandle handle_at(uint32_t index) {
+    RINGMTA_ASSERT(index < slots_ && at(index).used);
+    return {index, at(index).generation};
   }
 
   void release(SlotHandle handle) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Two clocks that never mix. Monotonic drives every timer and retry inside the process; WallTime is only for what people
-// and other machines read (headers, events) and for schedules that must survive a restart. Stepping the wall clock
-// therefore stalls nothing.
+// Two clocks that never mix. Monotonic drives every timer and retry inside the process; WallTime is
+// only for what people and other machines read (headers, events) and for schedules that must
+// survive a restart. Stepping the wall clock therefore stalls nothing.
 #pragma once
 
 #include <compare>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Connections of one shard to the sites it delivers to: opened when there is work, reused while there is, closed when idle
-// too long. A connection pulls its next job; nobody pushes. What is owed by the peer has a timeout per phase
-// (RFC 5321 4.5.3.2).
+// Connections of one shard to the sites it delivers to: opened when there is work, reused while
+// there is, closed when idle too long. A connection pulls its next job; nobody pushes. What is owed
+// by the peer has a timeout per phase (RFC 5321 4.5.3.2).
 #pragma once
 
 #include <cstdint>
@@ -20,21 +20,22 @@ struct ClientTimeouts {
   Milliseconds ehlo = minutes(5);
   Milliseconds mail = minutes(5);
   Milliseconds recipient = minutes(5);
-  Milliseconds data = minutes(2);      // 354
+  Milliseconds data = minutes(2);           // 354
   Milliseconds content_block = minutes(3);  // no progress while sending content
   Milliseconds content_end = minutes(10);   // the reply to the final dot
   Milliseconds quit = seconds(5);
-  Milliseconds idle = seconds(10);     // an open connection without work
+  Milliseconds idle = seconds(10);  // an open connection without work
 };
 
 struct ClientPoolOptions {
   smtp::ClientOptions session;
   ClientTimeouts timeouts;
-  Milliseconds host_retry_after = seconds(60);   // a host that refused or did not answer is skipped for so long (first)
+  Milliseconds host_retry_after =
+      seconds(60);  // a host that refused or did not answer is skipped for so long (first)
   Milliseconds host_retry_longest = minutes(30);
-  uint32_t connections_max = 20000;              // of this shard, all sites
-  bool deliver_to_loopback = false;              // permission to connect to 127.0.0.0/8 and ::1
-  SocketAddress source4{}, source6{};            // bind addresses, length 0: the system's choice
+  uint32_t connections_max = 20000;    // of this shard, all sites
+  bool deliver_to_loopback = false;    // permission to connect to 127.0.0.0/8 and ::1
+  SocketAddress source4{}, source6{};  // bind addresses, length 0: the system's choice
 };
 
 struct ClientCounters {
@@ -47,15 +48,18 @@ struct ClientCounters {
 class Pools final {
  public:
   Pools(shard::Loop& loop, queue::Queue& queue, const ClientPoolOptions& options, ShardId shard,
-        void* self, void (*return_job)(void* self, queue::Job* job));  // return_job: a job lent by another shard is done
+        void* self,
+        void (*return_job)(void* self,
+                           queue::Job* job));  // return_job: a job lent by another shard is done
   ~Pools();
 
   void site_has_work(queue::SiteId site);  // from the queue
-  void lent(queue::Job* job);              // from another shard: deliver it here (this shard is the site's home)
+  void lent(
+      queue::Job* job);  // from another shard: deliver it here (this shard is the site's home)
   void on_event(const ring::Event& event);  // events with Owner::client tokens, timers included
-  bool run();                               // stage: begin transactions, open connections, flush output
-  void stop();                              // finish what is in flight, then QUIT; begin nothing
-  bool idle() const;                        // nothing in flight
+  bool run();         // stage: begin transactions, open connections, flush output
+  void stop();        // finish what is in flight, then QUIT; begin nothing
+  bool idle() const;  // nothing in flight
   const ClientCounters& counters() const;
 
  private:

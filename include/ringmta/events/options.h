@@ -13,7 +13,7 @@
 namespace ringmta::events {
 
 struct EventOptions {
-  std::string file;                           // all shards append to it; empty: no events are written
+  std::string file;  // all shards append to it; empty: no events are written
   uint64_t buffer_max = 16ULL * 1024 * 1024;  // octets per shard kept while it cannot be written
   Milliseconds flush_after{20};               // how long a line may wait for company
 };

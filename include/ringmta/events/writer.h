@@ -29,12 +29,12 @@
 namespace ringmta::events {
 
 struct EventCounters {
-  uint64_t written = 0;          // lines
-  uint64_t written_octets = 0;   // without fragments of short writes
-  uint64_t writes = 0;           // those that wrote anything
-  uint64_t write_errors = 0;     // failed writes
-  uint64_t lost = 0;             // lines given up because the buffer was full
-  uint64_t memory_octets = 0;    // chunks held now
+  uint64_t written = 0;         // lines
+  uint64_t written_octets = 0;  // without fragments of short writes
+  uint64_t writes = 0;          // those that wrote anything
+  uint64_t write_errors = 0;    // failed writes
+  uint64_t lost = 0;            // lines given up because the buffer was full
+  uint64_t memory_octets = 0;   // chunks held now
 };
 
 class Writer final {

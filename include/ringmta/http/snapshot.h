@@ -27,17 +27,17 @@ namespace ringmta::http {
 
 struct ShardSnapshot {
   uint32_t shard = 0;
-  int32_t cpu = -1;                // pinned to; -1: not pinned
+  int32_t cpu = -1;  // pinned to; -1: not pinned
   server::ServerCounters server;
   queue::QueueCounters queue;
   client::ClientCounters client;
   spool::SpoolCounters spool;
   ring::IoCounters ring;
   events::EventCounters events;
-  uint64_t streams_open = 0;       // Io::streams_open()
-  uint64_t cpu_time_us = 0;        // of the shard's thread, user and system
-  uint64_t memory_octets = 0;      // all that this shard accounts for: messages, queue, events, buffers
-  uint64_t stats_time_ms = 0;      // wall clock when this was taken; 0: nothing was published yet
+  uint64_t streams_open = 0;   // Io::streams_open()
+  uint64_t cpu_time_us = 0;    // of the shard's thread, user and system
+  uint64_t memory_octets = 0;  // all that this shard accounts for: messages, queue, events, buffers
+  uint64_t stats_time_ms = 0;  // wall clock when this was taken; 0: nothing was published yet
 };
 
 // What a site of one shard's queue looks like; made on demand, not published.

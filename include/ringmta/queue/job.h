@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One delivery attempt of one message to one site: what the queue lends to a connection, and gets back with verdicts.
+// One delivery attempt of one message to one site: what the queue lends to a connection, and gets
+// back with verdicts.
 //
-// The insight: a Job is the only thing about a message that ever crosses shards. The shard that keeps the message makes
-// it (memory pinned), lends it to the shard whose connection delivers, and takes it back; while lent, only the borrower
-// touches it. Ownership passes through a mailbox, so no field needs a lock.
+// The insight: a Job is the only thing about a message that ever crosses shards. The shard that
+// keeps the message makes it (memory pinned), lends it to the shard whose connection delivers, and
+// takes it back; while lent, only the borrower touches it. Ownership passes through a mailbox, so
+// no field needs a lock.
 #pragma once
 
 #include <sys/uio.h>
@@ -32,34 +34,36 @@ enum class Verdict : uint8_t {
   delivered,  // the peer took responsibility
   deferred,   // try again later
   refused,    // permanent failure
-  retry_now   // not judged through no fault of its own (too many recipients, connection used up): again at once, no penalty
+  retry_now   // not judged through no fault of its own (too many recipients, connection used up):
+              // again at once, no penalty
 };
 
 struct JobRecipient {
   uint32_t index = 0;  // in the message's envelope
   Verdict verdict = Verdict::none;
   smtp::Phase phase = smtp::Phase::connect;
-  uint16_t code = 0;              // SMTP reply code, 0: no reply (connection trouble)
+  uint16_t code = 0;  // SMTP reply code, 0: no reply (connection trouble)
   smtp::EnhancedStatus status{};
-  std::string text;               // reply or reason, one line
+  std::string text;  // reply or reason, one line
 };
 
 struct Job {
-  ListLink link;                  // on the borrower's list
-  ShardId keeper{};               // who lends it
-  SlotHandle delivery{};          // the keeper's entry
+  ListLink link;          // on the borrower's list
+  ShardId keeper{};       // who lends it
+  SlotHandle delivery{};  // the keeper's entry
   SiteId site{};
   MessageId id{};
   uint16_t attempt = 0;           // 1 for the first
-  smtp::Transaction transaction;  // tag = address of this Job; envelope.recipients = those of this attempt, in order
+  smtp::Transaction transaction;  // tag = address of this Job; envelope.recipients = those of this
+                                  // attempt, in order
   std::vector<smtp::RecipientView> recipient_views;
-  std::vector<iovec> content;           // trace lines and content, closing ".CRLF" as the last 3 octets
+  std::vector<iovec> content;  // trace lines and content, closing ".CRLF" as the last 3 octets
   std::vector<JobRecipient> recipients;  // same order as transaction.envelope.recipients
-  SocketAddress peer{};                  // filled by the borrower: whom it spoke to (length 0: nobody)
-  std::string peer_name;                 // host as configured or found, for events and DSNs
-  bool peer_has_dsn = false;             // NOTIFY was passed on: the peer sends success DSNs itself
-  bool possible_duplicate = false;       // the content was sent, its reply never came
-  Monotonic begun{};                     // when the borrower began it
+  SocketAddress peer{};             // filled by the borrower: whom it spoke to (length 0: nobody)
+  std::string peer_name;            // host as configured or found, for events and DSNs
+  bool peer_has_dsn = false;        // NOTIFY was passed on: the peer sends success DSNs itself
+  bool possible_duplicate = false;  // the content was sent, its reply never came
+  Monotonic begun{};                // when the borrower began it
 };
 
 }  // namespace ringmta::queue

@@ -18,11 +18,11 @@ struct ResolvedHost {
 };
 
 struct RetryOptions {
-  Milliseconds first = seconds(60);        // after the first failed attempt
-  double factor = 2.0;                     // each further wait is so many times the last ...
-  Milliseconds longest = hours(4);         // ... up to this
-  double jitter = 0.2;                     // each wait is varied by up to this share, both ways
-  Milliseconds expire_after = hours(72);   // then the message is returned as undeliverable
+  Milliseconds first = seconds(60);            // after the first failed attempt
+  double factor = 2.0;                         // each further wait is so many times the last ...
+  Milliseconds longest = hours(4);             // ... up to this
+  double jitter = 0.2;                         // each wait is varied by up to this share, both ways
+  Milliseconds expire_after = hours(72);       // then the message is returned as undeliverable
   Milliseconds delay_notice_after = hours(4);  // NOTIFY=DELAY: told once after so long
 };
 
@@ -30,8 +30,8 @@ struct RetryOptions {
 struct Route {
   std::string name;
   std::vector<std::string> domains;  // "example.org", ".example.org" (subdomains), "*" (all others)
-  std::vector<std::string> hosts;    // as configured: "name:port", "192.0.2.1:25", "[2001:db8::1]:25"
-  uint32_t connections_max = 100;    // to the whole route, all shards together
+  std::vector<std::string> hosts;  // as configured: "name:port", "192.0.2.1:25", "[2001:db8::1]:25"
+  uint32_t connections_max = 100;  // to the whole route, all shards together
   uint32_t messages_per_connection_max = 0;  // 0: any
   uint32_t recipients_per_message_max = 100;
   bool lmtp = false;
@@ -41,8 +41,8 @@ struct QueueOptions {
   std::string hostname = "localhost";  // reporting MTA of DSNs
   std::string postmaster;              // From of DSNs; empty: MAILER-DAEMON@hostname
   RetryOptions retry;
-  std::vector<Route> routes;           // the first match wins: exact, then longest suffix, then "*"
-  uint64_t dsn_return_max = 65536;     // octets of the original returned with RET=FULL
+  std::vector<Route> routes;        // the first match wins: exact, then longest suffix, then "*"
+  uint64_t dsn_return_max = 65536;  // octets of the original returned with RET=FULL
 };
 
 // All domains reached through the same hosts.
@@ -51,8 +51,8 @@ struct Site {
   std::string name;
   uint32_t route = 0;
   std::vector<ResolvedHost> hosts;
-  uint32_t connections_max = 0;   // all shards together
-  uint32_t local_share = 0;       // of this shard; 0: the home shard has them
+  uint32_t connections_max = 0;  // all shards together
+  uint32_t local_share = 0;      // of this shard; 0: the home shard has them
   ShardId home{};
 };
 

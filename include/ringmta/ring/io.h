@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The one seam between the relay and the world: streams, files, clocks, randomness, doorbells.
 //
-// The insight: nothing above this line knows a descriptor, a submission entry or a system call. A shard asks for things
-// (send this, read that), then calls turn() once per loop; what happened comes back as an array of plain Events, which
-// the loop hands to their owners. There are no callbacks out of here, hence no recursion, and the same relay runs on two
-// implementations chosen at link time: the kernel's io_uring (src/ring/) and a deterministic simulator (src/sim/).
+// The insight: nothing above this line knows a descriptor, a submission entry or a system call. A
+// shard asks for things (send this, read that), then calls turn() once per loop; what happened
+// comes back as an array of plain Events, which the loop hands to their owners. There are no
+// callbacks out of here, hence no recursion, and the same relay runs on two implementations chosen
+// at link time: the kernel's io_uring (src/ring/) and a deterministic simulator (src/sim/).
 //
 // Rules that hold for both:
 //  * One Io per shard; every call is made by that shard's thread (ring_doorbell() excepted).
-//  * Memory named in send(), write_file(), read_file() belongs to the Io until the matching event; then to the caller.
+//  * Memory named in send(), write_file(), read_file() belongs to the Io until the matching event;
+//  then to the caller.
 //  * Event::data is valid until the next turn().
-//  * A stream yields `closed` exactly once, and nothing after it; StreamIds carry a generation, a stale id is ignored.
-//  * Per stream at most one send() is in flight. It is complete (all octets) or failed; short sends are dealt with here.
-//  * Events of one stream come in the order things happened; receiving and sending are independent of each other.
-//  * An owner that paused may still be handed `received` events of the turn in progress: it gives each back the same way,
+//  * A stream yields `closed` exactly once, and nothing after it; StreamIds carry a generation, a
+//  stale id is ignored.
+//  * Per stream at most one send() is in flight. It is complete (all octets) or failed; short sends
+//  are dealt with here.
+//  * Events of one stream come in the order things happened; receiving and sending are independent
+//  of each other.
+//  * An owner that paused may still be handed `received` events of the turn in progress: it gives
+//  each back the same way,
 //    by pause(stream, data), and the order is kept.
 #pragma once
 
@@ -33,15 +39,17 @@
 
 namespace ringmta::ring {
 
-// Says whom an event is for; chosen by the owner, returned untouched. kind selects the handler in the shard's loop,
-// slot + generation the object within it.
+// Says whom an event is for; chosen by the owner, returned untouched. kind selects the handler in
+// the shard's loop, slot + generation the object within it.
 struct Token {
   uint64_t value = 0;
   static constexpr Token make(uint8_t kind, SlotHandle slot) {
-    return {static_cast<uint64_t>(kind) << 56 | static_cast<uint64_t>(slot.generation & kGenerationMask) << 32 |
-            slot.index};
+    return {static_cast<uint64_t>(kind) << 56 |
+            static_cast<uint64_t>(slot.generation & kGenerationMask) << 32 | slot.index};
   }
-  static constexpr Token make(uint8_t kind, uint32_t number = 0) { return {static_cast<uint64_t>(kind) << 56 | number}; }
+  static constexpr Token make(uint8_t kind, uint32_t number = 0) {
+    return {static_cast<uint64_t>(kind) << 56 | number};
+  }
   constexpr uint8_t kind() const { return static_cast<uint8_t>(value >> 56); }
   constexpr uint32_t index() const { return static_cast<uint32_t>(value); }
   constexpr SlotHandle slot() const {
@@ -65,12 +73,14 @@ struct FileId {
 };
 
 enum class EventKind : uint8_t {
-  accepted,   // a listener's token; `stream` is new, not yet reading; result < 0: accept failed (-errno)
+  accepted,   // a listener's token; `stream` is new, not yet reading; result < 0: accept failed
+              // (-errno)
   connected,  // result 0, or -errno (then only `closed` follows, after close())
   received,   // `data`, never empty
-  ended,      // no more will be received: result 0 = the peer finished sending, else -errno; once per stream
-  sent,       // the send() left: result 0 or -errno
-  closed,     // the stream is gone
+  ended,   // no more will be received: result 0 = the peer finished sending, else -errno; once per
+           // stream
+  sent,    // the send() left: result 0 or -errno
+  closed,  // the stream is gone
   file_done,  // a file operation ended: result = octets (or 0), or -errno
   timer,      // made by the shard's timer wheel, not by Io
   mail,       // another shard rang this shard's doorbell
@@ -86,13 +96,13 @@ struct Event {
 
 struct IoOptions {
   ShardId shard{};
-  uint32_t entries = 4096;                // submission queue size; the completion queue has four times as many
-  uint32_t receive_buffers = 1024;        // provided buffers, a power of two
-  uint32_t receive_buffer_size = 16384;   // octets each
-  uint32_t streams_max = 65536;           // open streams per shard, listeners not counted
-  uint64_t random_seed = 0;               // 0: from the system
-  Token doorbell{};                       // token of `mail` events
-  Milliseconds linger_max = seconds(2);   // how long close(graceful) waits for the peer's end
+  uint32_t entries = 4096;  // submission queue size; the completion queue has four times as many
+  uint32_t receive_buffers = 1024;       // provided buffers, a power of two
+  uint32_t receive_buffer_size = 16384;  // octets each
+  uint32_t streams_max = 65536;          // open streams per shard, listeners not counted
+  uint64_t random_seed = 0;              // 0: from the system
+  Token doorbell{};                      // token of `mail` events
+  Milliseconds linger_max = seconds(2);  // how long close(graceful) waits for the peer's end
 };
 
 struct ListenOptions {
@@ -105,7 +115,8 @@ struct ConnectOptions {
 };
 
 enum class CloseMode : uint8_t {
-  graceful,  // what was sent is delivered: finish the send in flight, shut down, drain the peer for a bounded time
+  graceful,  // what was sent is delivered: finish the send in flight, shut down, drain the peer for
+             // a bounded time
   abort,     // at once; a send in flight is cancelled
 };
 
@@ -118,7 +129,8 @@ enum class OpenMode : uint8_t {
   read,         // existing, read only
   write,        // created if absent, read and write
   append,       // created if absent, written at the end (O_APPEND)
-  write_direct  // like write, past the page cache (O_DIRECT): memory, offset and length in units of 4096
+  write_direct  // like write, past the page cache (O_DIRECT): memory, offset and length in units of
+                // 4096
 };
 
 // Counters since start, for status and metrics. Plain integers written by the shard only.
@@ -131,21 +143,23 @@ struct IoCounters {
   uint64_t sends = 0;
   uint64_t sent_octets = 0;
   uint64_t short_sends = 0;
-  uint64_t receive_buffers_exhausted = 0;  // ENOBUFS: the stream was re-armed when buffers came back
+  uint64_t receive_buffers_exhausted =
+      0;  // ENOBUFS: the stream was re-armed when buffers came back
   uint64_t completion_overflows = 0;
   uint64_t file_operations = 0;
 };
 
 class Io final {
  public:
-  // Fails with what refused io_uring (missing, kernel.io_uring_disabled, seccomp) and what to do about it.
+  // Fails with what refused io_uring (missing, kernel.io_uring_disabled, seccomp) and what to do
+  // about it.
   static Result<std::unique_ptr<Io>> create(const IoOptions& options);
   ~Io();
   Io(const Io&) = delete;
   Io& operator=(const Io&) = delete;
 
-  // Submits everything asked for, waits until something happened or `until` is reached, and returns what happened.
-  // The span is valid until the next call. May return early and empty.
+  // Submits everything asked for, waits until something happened or `until` is reached, and returns
+  // what happened. The span is valid until the next call. May return early and empty.
   std::span<const Event> turn(Monotonic until);
 
   Monotonic now() const { return now_; }   // as of the start of the current turn
@@ -153,18 +167,20 @@ class Io final {
   uint64_t random();
 
   // Listening. `accepted` events carry the listener's token.
-  Result<ListenerId> listen(const SocketAddress& address, const ListenOptions& options, Token token);
+  Result<ListenerId> listen(const SocketAddress& address, const ListenOptions& options,
+                            Token token);
   SocketAddress listening_on(ListenerId listener) const;  // with the real port when 0 was asked for
   void stop_listening(ListenerId listener);
-  void pause_listening(ListenerId listener);   // new connections wait in the backlog
+  void pause_listening(ListenerId listener);  // new connections wait in the backlog
   void resume_listening(ListenerId listener);
 
-  // Streams. Every stream, accepted or connected, must be given back by close(), whatever happened to it.
+  // Streams. Every stream, accepted or connected, must be given back by close(), whatever happened
+  // to it.
   void own(StreamId stream, Token token);  // whom the events are for from now on
   Result<StreamId> connect(const SocketAddress& peer, const ConnectOptions& options, Token token);
-  void read(StreamId stream);   // start, or go on, yielding `received`
-  // Stop yielding `received`. What arrived meanwhile, and `unread` (the tail of the current event's data the owner could
-  // not take), is kept and comes first after read().
+  void read(StreamId stream);  // start, or go on, yielding `received`
+  // Stop yielding `received`. What arrived meanwhile, and `unread` (the tail of the current event's
+  // data the owner could not take), is kept and comes first after read().
   void pause(StreamId stream, Bytes unread = {});
   // At most kSendPartsMax parts; the array itself is copied, the octets are not.
   static constexpr size_t kSendPartsMax = 8;
@@ -174,12 +190,14 @@ class Io final {
   SocketAddress local(StreamId stream) const;
   uint32_t streams_open() const;
 
-  // Files. open_file, file_size, truncate and the other calls without a token may block and are for start-up, shutdown
-  // and rare moments; the others end with file_done. Several operations on one file may be in flight, unordered.
+  // Files. open_file, file_size, truncate and the other calls without a token may block and are for
+  // start-up, shutdown and rare moments; the others end with file_done. Several operations on one
+  // file may be in flight, unordered.
   Result<FileId> open_file(const std::string& path, OpenMode mode);
   void close_file(FileId file);  // nothing may be in flight
   Result<uint64_t> file_size(FileId file) const;
-  void write_file(FileId file, std::span<const iovec> parts, uint64_t offset, Durability durability, Token token);
+  void write_file(FileId file, std::span<const iovec> parts, uint64_t offset, Durability durability,
+                  Token token);
   void read_file(FileId file, MutableBytes into, uint64_t offset, Token token);
   void allocate_file(FileId file, uint64_t size, Token token);  // reserve blocks: fallocate
   void sync_file(FileId file, Token token);                     // fdatasync

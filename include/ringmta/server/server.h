@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Submission sessions of one shard: bytes from the ring into the protocol machine, content into the spool, replies back.
+// Submission sessions of one shard: bytes from the ring into the protocol machine, content into the
+// spool, replies back.
 //
-// The insight: a message that is whole in one receive never exists as an object of its own. Its views go straight from the
-// receive buffer into the spool's open batch; only a bigger one gathers in chunks first. Replies wait for the disk inside
-// the protocol machine, so a session holds nothing but its slot while the commit is under way.
+// The insight: a message that is whole in one receive never exists as an object of its own. Its
+// views go straight from the receive buffer into the spool's open batch; only a bigger one gathers
+// in chunks first. Replies wait for the disk inside the protocol machine, so a session holds
+// nothing but its slot while the commit is under way.
 //
-// Limits, each with its own answer: sessions (421 4.3.2), sessions per client (421 4.7.0), idle and transaction time
-// (421 4.4.2), a client that does not take its replies (dropped), memory (452 4.3.1), spool not accepting (452 4.3.1).
+// Limits, each with its own answer: sessions (421 4.3.2), sessions per client (421 4.7.0), idle and
+// transaction time (421 4.4.2), a client that does not take its replies (dropped), memory
+// (452 4.3.1), spool not accepting (452 4.3.1).
 #pragma once
 
 #include <array>
@@ -22,18 +25,19 @@
 namespace ringmta::server {
 
 struct ServerCounters {
-  uint64_t sessions = 0;            // now
+  uint64_t sessions = 0;  // now
   uint64_t sessions_total = 0;
-  uint64_t sessions_refused = 0;    // by a limit
-  uint64_t messages = 0;            // answered 250
-  uint64_t messages_refused = 0;    // content refused or not stored
-  uint64_t recipients = 0;          // of the accepted messages
-  uint64_t octets = 0;              // of the accepted contents
+  uint64_t sessions_refused = 0;  // by a limit
+  uint64_t messages = 0;          // answered 250
+  uint64_t messages_refused = 0;  // content refused or not stored
+  uint64_t recipients = 0;        // of the accepted messages
+  uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
 };
 
-// Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two addresses that meet in
-// a bucket share its count, so the limit may bite early for them (1 in 65,536 per pair), never late.
+// Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two
+// addresses that meet in a bucket share its count, so the limit may bite early for them (1 in
+// 65,536 per pair), never late.
 class ClientTable final {
  public:
   static constexpr size_t kBuckets = 65536;
@@ -48,13 +52,14 @@ class ClientTable final {
 
 class Server final {
  public:
-  Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& options, ClientTable& clients);
+  Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& options,
+         ClientTable& clients);
   ~Server();
 
-  Status listen();  // on every configured address
-  void on_event(const ring::Event& event);         // Owner::listener and Owner::server
-  void on_spool_done(const spool::Done& done);     // messages whose tag is ours (no top bit)
-  bool flush();                                    // stage: replies leave
+  Status listen();                              // on every configured address
+  void on_event(const ring::Event& event);      // Owner::listener and Owner::server
+  void on_spool_done(const spool::Done& done);  // messages whose tag is ours (no top bit)
+  bool flush();                                 // stage: replies leave
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
   void abort_all();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One shard's event loop, in one readable place. A turn is: reap what happened, hand each event to its owner, hand out due
-// timers, then run the stages in their order (commit, schedule, flush). Owners only record in their handlers; the work
-// that batches well is done once per turn, in the stages. That is what turns fifty sessions into one group commit.
+// One shard's event loop, in one readable place. A turn is: reap what happened, hand each event to
+// its owner, hand out due timers, then run the stages in their order (commit, schedule, flush).
+// Owners only record in their handlers; the work that batches well is done once per turn, in the
+// stages. That is what turns fifty sessions into one group commit.
 #pragma once
 
 #include <array>
@@ -16,7 +17,20 @@
 namespace ringmta::shard {
 
 // Who an event is for: the kind in its Token.
-enum class Owner : uint8_t { loop, listener, server, client, spool, queue, events, dns, http, peers, test, count };
+enum class Owner : uint8_t {
+  loop,
+  listener,
+  server,
+  client,
+  spool,
+  queue,
+  events,
+  dns,
+  http,
+  peers,
+  test,
+  count
+};
 
 constexpr uint8_t kind(Owner owner) { return static_cast<uint8_t>(owner); }
 

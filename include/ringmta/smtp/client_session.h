@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The SMTP client as a state machine without I/O. It pipelines as far as the peer allows: the whole envelope in one
-// write (RFC 2920), the next transaction right behind the last one's final dot, and where CHUNKING is offered (RFC 3030)
-// envelope and content together, so that a message costs one write and one round trip.
+// The SMTP client as a state machine without I/O. It pipelines as far as the peer allows: the whole
+// envelope in one write (RFC 2920), the next transaction right behind the last one's final dot, and
+// where CHUNKING is offered (RFC 3030) envelope and content together, so that a message costs one
+// write and one round trip.
 //
-// Output is a sequence of parts: command text owned by the session, and "the content of transaction N goes here", which
-// the owner replaces by its own memory. Replies are matched to what was asked in order; every recipient of every
-// transaction gets exactly one verdict, whatever the peer does.
+// Output is a sequence of parts: command text owned by the session, and "the content of transaction
+// N goes here", which the owner replaces by its own memory. Replies are matched to what was asked
+// in order; every recipient of every transaction gets exactly one verdict, whatever the peer does.
 //
-// Why RSET now and then: when the peer refuses every recipient, its transaction is still open, and a MAIL pipelined
-// behind is "nested" and refused, while the RCPTs after it are taken, under the *previous* reverse-path. After DATA this
-// cannot happen (nothing is sent behind it before 354, and the final dot always ends the transaction, RFC 5321 4.1.1.4).
-// Behind a BDAT whose replies are not in yet it can, so there the next transaction begins with RSET (RFC 2920 3.1 names
-// "RSET/MAIL FROM" as what may stand behind a message).
+// Why RSET now and then: when the peer refuses every recipient, its transaction is still open, and
+// a MAIL pipelined behind is "nested" and refused, while the RCPTs after it are taken, under the
+// *previous* reverse-path. After DATA this cannot happen (nothing is sent behind it before 354, and
+// the final dot always ends the transaction, RFC 5321 4.1.1.4). Behind a BDAT whose replies are not
+// in yet it can, so there the next transaction begins with RSET (RFC 2920 3.1 names "RSET/MAIL
+// FROM" as what may stand behind a message).
 #pragma once
 
 #include <array>
@@ -32,13 +34,14 @@ struct ClientOptions {
   bool pipelining = true;              // use it where offered
   bool chunking = true;                // likewise
   bool lmtp = false;                   // LHLO and a reply per recipient after the dot (RFC 2033)
-  uint64_t chunking_size_max = 262'144;  // contents up to this size go out with the envelope, unasked; larger by DATA
-                                         // (or BDAT after the RCPT replies are in)
+  uint64_t chunking_size_max =
+      262'144;  // contents up to this size go out with the envelope, unasked; larger by DATA
+                // (or BDAT after the RCPT replies are in)
 };
 
 struct Capabilities {
-  bool esmtp = false, pipelining = false, chunking = false, eight_bit = false, smtputf8 = false, dsn = false,
-       enhanced_status = false, starttls = false, size = false;
+  bool esmtp = false, pipelining = false, chunking = false, eight_bit = false, smtputf8 = false,
+       dsn = false, enhanced_status = false, starttls = false, size = false;
   uint64_t size_max = 0;        // SIZE, 0: no limit told
   uint32_t recipients_max = 0;  // LIMITS RCPTMAX, 0: not told
   uint32_t messages_max = 0;    // LIMITS MAILMAX, 0: not told
@@ -46,32 +49,44 @@ struct Capabilities {
 
 // The content as the owner holds it: wire form with the closing ".CRLF".
 struct ContentFacts {
-  uint64_t wire_size = 0;       // octets of the wire form, the closing ".CRLF" (3) included
+  uint64_t wire_size = 0;         // octets of the wire form, the closing ".CRLF" (3) included
   bool has_dot_stuffing = false;  // then BDAT cannot send it as it is: DATA
   bool has_eight_bit = false;
 };
 
 struct Transaction {
-  uint64_t tag = 0;  // the owner's name for it
+  uint64_t tag = 0;       // the owner's name for it
   EnvelopeView envelope;  // copied where needed; views must live through begin() only
   ContentFacts content;
 };
 
 // Where a verdict comes from: which command the peer answered, or what went wrong.
-enum class Phase : uint8_t { connect, greeting, ehlo, tls, auth, mail, recipient, data, content, quit };
+enum class Phase : uint8_t {
+  connect,
+  greeting,
+  ehlo,
+  tls,
+  auth,
+  mail,
+  recipient,
+  data,
+  content,
+  quit
+};
 std::string_view to_text(Phase phase);
 
 class ClientSession final {
  public:
   enum class Action : uint8_t {
-    more,        // all consumed
-    ready,       // greeting and EHLO are through (once)
-    recipient,   // verdict for recipient `index` of transaction `tag`: `reply`, `phase`; positive only after the content
-                 // was accepted (so "delivered" may be recorded)
-    finished,    // transaction `tag` is over: every recipient has had its verdict; its content memory is free (while
-                 // it is in an output not yet told by output_sent(), `finished` waits for that)
-    close,       // the session is over (peer's 421, refused greeting, protocol error, our QUIT answered):
-                 // call abandon() for what is left, then close the connection; `reply` is why
+    more,       // all consumed
+    ready,      // greeting and EHLO are through (once)
+    recipient,  // verdict for recipient `index` of transaction `tag`: `reply`, `phase`; positive
+                // only after the content was accepted (so "delivered" may be recorded)
+    finished,  // transaction `tag` is over: every recipient has had its verdict; its content memory
+               // is free (while it is in an output not yet told by output_sent(), `finished` waits
+               // for that)
+    close,  // the session is over (peer's 421, refused greeting, protocol error, our QUIT
+            // answered): call abandon() for what is left, then close the connection; `reply` is why
   };
   struct Step {
     size_t consumed = 0;
@@ -79,41 +94,47 @@ class ClientSession final {
     Phase phase = Phase::connect;
     uint64_t tag = 0;
     uint32_t index = 0;
-    const Reply* reply = nullptr;  // valid until the next step(); code 0: our own words about a connection that
-                                   // ended or a peer that broke the protocol
-    // With `recipient`: refused only because the transaction has too many recipients (452 or 552 after others were
-    // accepted, RFC 5321 4.5.3.1.10, or more than LIMITS RCPTMAX): try it at once in a new transaction, whatever the code.
+    const Reply* reply = nullptr;  // valid until the next step(); code 0: our own words about a
+                                   // connection that ended or a peer that broke the protocol
+    // With `recipient`: refused only because the transaction has too many recipients (452 or 552
+    // after others were accepted, RFC 5321 4.5.3.1.10, or more than LIMITS RCPTMAX): try it at once
+    // in a new transaction, whatever the code.
     bool too_many_recipients = false;
   };
 
   explicit ClientSession(const ClientOptions& options);
 
-  // Feed what the peer sent; call again with the rest until `more`. Also call with empty input after begin() and
-  // output_sent(): verdicts that need no reply (a message the peer cannot take: SMTPUTF8, 8BITMIME, SIZE) and a
-  // `finished` that waited for its content to be sent come that way. After `close` everything is ignored.
+  // Feed what the peer sent; call again with the rest until `more`. Also call with empty input
+  // after begin() and output_sent(): verdicts that need no reply (a message the peer cannot take:
+  // SMTPUTF8, 8BITMIME, SIZE) and a `finished` that waited for its content to be sent come that
+  // way. After `close` everything is ignored.
   Step step(Bytes input);
 
   const Capabilities& capabilities() const { return capabilities_; }
   bool ready() const;
-  // Another transaction may be begun now (idle, or pipelined behind one whose content is on its way).
+  // Another transaction may be begun now (idle, or pipelined behind one whose content is on its
+  // way).
   bool can_begin() const;
-  // No further transaction will ever be possible here (LIMITS MAILMAX, quit(), closed): quit() when the rest is done.
+  // No further transaction will ever be possible here (LIMITS MAILMAX, quit(), closed): quit() when
+  // the rest is done.
   bool exhausted() const;
   void begin(const Transaction& transaction);
   uint32_t transactions_open() const { return used_; }  // begun, not yet `finished`
   void quit();  // QUIT once every transaction is over; the reply gives `close`
 
-  // Output, in order. `content_tag` set: the owner's content of that transaction stands here; `content_dot`: with the
-  // closing ".CRLF" (DATA) or without it (BDAT). Text views stay valid until output_sent().
+  // Output, in order. `content_tag` set: the owner's content of that transaction stands here;
+  // `content_dot`: with the closing ".CRLF" (DATA) or without it (BDAT). Text views stay valid
+  // until output_sent().
   struct OutputPart {
     std::string_view text;
     bool is_content = false;
     bool content_dot = false;
     uint64_t content_tag = 0;
   };
-  // Appends all parts that may leave now; they are then the owner's to send. output_sent() once they were handed over to
-  // the kernel and completed, so that the text memory may be reused (two buffers alternate: what is in flight is never
-  // touched). One output is in flight at a time: no take_output() between the two.
+  // Appends all parts that may leave now; they are then the owner's to send. output_sent() once
+  // they were handed over to the kernel and completed, so that the text memory may be reused (two
+  // buffers alternate: what is in flight is never touched). One output is in flight at a time: no
+  // take_output() between the two.
   void take_output(std::vector<OutputPart>& parts);
   void output_sent();
   bool has_output() const { return !segments_.empty(); }
@@ -122,16 +143,18 @@ class ClientSession final {
   Phase waiting_for() const;
   bool waiting() const;  // false: nothing is owed by the peer (idle)
 
-  // The connection ended or timed out, or step() said `close`: the recipients without verdict, one per call like step(),
-  // each transaction closed by `finished`, until `more`. `phase` tells how far it got: Phase::content means that the
-  // content had been taken for output completely and the outcome is unknown (a possible duplicate). `reply` is the
-  // closing one (421) or our own words with code 0. Output of the owner's that is still in the kernel is its own affair.
+  // The connection ended or timed out, or step() said `close`: the recipients without verdict, one
+  // per call like step(), each transaction closed by `finished`, until `more`. `phase` tells how
+  // far it got: Phase::content means that the content had been taken for output completely and the
+  // outcome is unknown (a possible duplicate). `reply` is the closing one (421) or our own words
+  // with code 0. Output of the owner's that is still in the kernel is its own affair.
   Step abandon();
 
  private:
   static constexpr uint32_t kDepthMax = 4;  // transactions open at once
 
-  // STARTTLS and AUTH belong between `hello` and `ready`: a state each that owes one reply; after TLS `hello` again.
+  // STARTTLS and AUTH belong between `hello` and `ready`: a state each that owes one reply; after
+  // TLS `hello` again.
   enum class State : uint8_t { greeting, hello, ready, quitting, closed };
   // The reply a transaction is owed next.
   enum class Stage : uint8_t { reset, mail, recipients, data, content, done };
@@ -143,7 +166,7 @@ class ClientSession final {
     std::vector<uint8_t> recipients;  // flags per recipient
     std::string script;               // lock-step: the commands still to be sent
     size_t script_sent = 0;
-    uint32_t next = 0;      // the recipient whose reply is owed next
+    uint32_t next = 0;        // the recipient whose reply is owed next
     uint32_t unanswered = 0;  // RCPT commands without reply
     uint32_t accepted = 0;
     Stage stage = Stage::done;
@@ -218,15 +241,17 @@ class ClientSession final {
   bool quit_wanted_ = false;
   bool in_flight_ = false;  // between take_output() and output_sent()
   bool news_ = false, tell_ready_ = false, tell_close_ = false;
-  bool content_out_ = true;          // the content of the last transaction sent is in the output
-  bool last_chunked_ = false;        // it went by BDAT
-  bool peer_clean_ = true;           // no transaction is open at the peer
-  bool unprocessed_behind_ = false;  // the peer closed by 421: it did not look at what stands behind
-  uint8_t writing_ = 0;              // which text is being written; the other may be in flight
-  uint32_t head_ = 0, used_ = 0;     // the ring of slots
-  uint32_t outstanding_ = 0;         // transactions that are owed replies
-  uint32_t mails_written_ = 0;       // for MAILMAX
-  uint64_t commands_written_ = 0, commands_taken_ = 0, replies_seen_ = 0;  // counted in owed replies
+  bool content_out_ = true;    // the content of the last transaction sent is in the output
+  bool last_chunked_ = false;  // it went by BDAT
+  bool peer_clean_ = true;     // no transaction is open at the peer
+  bool unprocessed_behind_ =
+      false;                      // the peer closed by 421: it did not look at what stands behind
+  uint8_t writing_ = 0;           // which text is being written; the other may be in flight
+  uint32_t head_ = 0, used_ = 0;  // the ring of slots
+  uint32_t outstanding_ = 0;      // transactions that are owed replies
+  uint32_t mails_written_ = 0;    // for MAILMAX
+  uint64_t commands_written_ = 0, commands_taken_ = 0,
+           replies_seen_ = 0;  // counted in owed replies
   ReplyParser parser_;
   Verdicts verdicts_{};
   Phase close_phase_ = Phase::connect;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What SMTP says about a message besides its content (RFC 5321 2.3.1), with the parameters of SIZE (RFC 1870), 8BITMIME
-// (RFC 6152), SMTPUTF8 (RFC 6531) and DSN (RFC 3461). All views; whoever fills one keeps the text alive.
+// What SMTP says about a message besides its content (RFC 5321 2.3.1), with the parameters of SIZE
+// (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531) and DSN (RFC 3461). All views; whoever fills
+// one keeps the text alive.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,9 @@ struct Notify {
 };
 
 struct RecipientView {
-  std::string_view address;             // local-part@domain as given, without <>
-  std::string_view original_recipient;  // ORCPT= as received (xtext, with its addr-type); empty: absent
+  std::string_view address;  // local-part@domain as given, without <>
+  std::string_view
+      original_recipient;  // ORCPT= as received (xtext, with its addr-type); empty: absent
   uint8_t notify = 0;
 };
 

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Delivery to servers that people use: Postfix's smtp-sink, a whole Postfix, a whole Exim. The two
+whole ones pass the mail on to the sink, so that what came out can be compared with what went in."""
+
+import grp
+import os
+import pathlib
+import pwd
+import subprocess
+import sys
+
+from harness import check, equal, free_port, listening, load, main, tool, until
+
+COUNT = 200
+
+
+def test_smtp_sink_takes_everything(lab):
+    port = free_port()
+    peer = lab.start("smtp-sink", [tool("smtp-sink", "postfix"), f"127.0.0.1:{port}", "1000"])
+    peer.wait_for_port(port)
+    relay = lab.relay([f"127.0.0.1:{port}"])
+    load(relay, "--messages", COUNT, "--size", "mix", "--recipients", 2)
+    accepted = relay.total("server", "recipients")
+    until(lambda: relay.total("queue", "delivered") == accepted, "everything to be delivered")
+
+
+def test_smtp_sink_without_pipelining_and_esmtp(lab):
+    port = free_port()
+    peer = lab.start("smtp-sink", [tool("smtp-sink", "postfix"), "-e", "-p", f"127.0.0.1:{port}", "1000"])
+    peer.wait_for_port(port)
+    relay = lab.relay([f"127.0.0.1:{port}"])
+    load(relay, "--messages", COUNT, "--size", 3000)
+    until(lambda: relay.total("queue", "delivered") == COUNT, "everything to be delivered")
+
+
+def test_smtp_sink_that_defers_for_a_while(lab):
+    port = free_port()
+    peer = lab.start("smtp-sink", [tool("smtp-sink", "postfix"), "-r", "mail", f"127.0.0.1:{port}", "1000"])
+    peer.wait_for_port(port)
+    relay = lab.relay([f"127.0.0.1:{port}"])
+    load(relay, "--messages", 20, "--size", 1000)
+    relay.wait_for_events("deferred", 20)
+    peer.kill()
+    again = lab.start("smtp-sink", [tool("smtp-sink", "postfix"), f"127.0.0.1:{port}", "1000"])
+    again.wait_for_port(port)
+    until(lambda: relay.total("queue", "delivered") == 20, "everything to be delivered after all")
+
+
+class Postfix:
+    """A Postfix of its own: configuration, queue and log in the lab's directory."""
+
+    def __init__(self, lab, onward):
+        self.port = free_port()
+        self.etc = lab.directory / "postfix"
+        self.queue = lab.directory / "postfix-queue"
+        self.data = lab.directory / "postfix-data"
+        for directory in (self.etc, self.queue, self.data):
+            directory.mkdir()
+        os.chown(self.data, pwd.getpwnam("postfix").pw_uid, grp.getgrnam("postfix").gr_gid)
+        (self.etc / "main.cf").write_text(f"""
+compatibility_level = 3.6
+queue_directory = {self.queue}
+data_directory = {self.data}
+maillog_file = {lab.directory}/postfix.log
+maillog_file_prefixes = {lab.directory}
+myhostname = postfix.test
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+relayhost = [127.0.0.1]:{onward}
+smtpd_relay_restrictions = permit_mynetworks, reject
+message_size_limit = 60000000
+alias_maps =
+alias_database =
+smtputf8_enable = yes
+smtp_host_lookup = native
+disable_dns_lookups = yes
+""")
+        services = f"""
+127.0.0.1:{self.port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+proxymap unix - - n - - proxymap
+flush unix n - n 1000? 0 flush
+"""
+        (self.etc / "master.cf").write_text(services)
+        self.log = lab.directory / "postfix.log"
+        self.command("check")
+        self.command("start")
+        until(lambda: listening(self.port), "Postfix to listen")
+
+    def command(self, word):
+        done = subprocess.run([tool("postfix", "postfix"), "-c", self.etc, word], capture_output=True, text=True,
+                              timeout=60, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"postfix {word} failed: {done.stdout}{done.stderr}")
+
+    def stop(self):
+        self.command("stop")
+
+
+def test_postfix_as_next_hop(lab):
+    sink = lab.sink(verify=True)
+    postfix = Postfix(lab, sink.port)
+    try:
+        relay = lab.relay([f"127.0.0.1:{postfix.port}"])
+        summary = load(relay, "--messages", COUNT, "--size", "mix", "--recipients", 2)
+        wanted = summary["recipients_accepted"]
+        report = sink.wait_for(wanted)
+        equal(report["verify"]["corrupt"], 0, "messages that changed on the way")
+        equal(report["verify"]["deliveries_unique"], wanted, "deliveries")
+        equal(relay.total("queue", "delivered"), wanted, "delivered by the relay")
+        equal(relay.total("queue", "bounced"), 0, "bounced by the relay")
+    finally:
+        postfix.stop()
+
+
+class Exim:
+    """An Exim unpacked from its package (it cannot be installed beside Postfix), run by its own user."""
+
+    def __init__(self, lab, onward):
+        self.port = free_port()
+        root = pathlib.Path(os.environ["RINGMTA_EXIM_ROOT"])
+        binary = root / "usr/sbin/exim4"
+        check(binary.exists(), f"{binary} is not there: tools/setup --tests unpacks it")
+        spool = lab.directory / "exim"
+        spool.mkdir()
+        user = pwd.getpwnam("mail")
+        os.chown(spool, user.pw_uid, user.pw_gid)
+        configuration = lab.directory / "exim.conf"
+        configuration.write_text(f"""
+primary_hostname = exim.test
+exim_path = {binary}
+exim_user = mail
+exim_group = mail
+spool_directory = {spool}
+log_file_path = {spool}/log-%s
+pid_file_path = {spool}/exim.pid
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {self.port}
+acl_smtp_rcpt = take
+acl_smtp_data = take
+tls_advertise_hosts =
+host_lookup =
+rfc1413_query_timeout = 0s
+message_size_limit = 60M
+never_users =
+keep_environment =
+smtp_accept_max = 100
+smtp_accept_queue = 0
+smtp_accept_queue_per_connection = 0
+queue_only_load =
+begin acl
+take:
+  accept
+begin routers
+onward:
+  driver = manualroute
+  transport = onward
+  route_list = * 127.0.0.1
+  self = send
+begin transports
+onward:
+  driver = smtp
+  port = {onward}
+  allow_localhost
+  hosts_avoid_tls = *
+begin retry
+* * F,1h,1s
+""")
+        # The program insists on its user and group being known by name.
+        names = []
+        for kind, listed, line in (("passwd", pathlib.Path("/etc/passwd"), f"Debian-exim:x:{user.pw_uid}:{user.pw_gid}::/:/bin/false\n"),
+                                   ("group", pathlib.Path("/etc/group"), f"Debian-exim:x:{user.pw_gid}:\n")):
+            path = lab.directory / kind
+            path.write_text(listed.read_text() + line)
+            path.chmod(0o644)
+            names.append(str(path))
+        environment = dict(os.environ, LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=names[0],
+                           NSS_WRAPPER_GROUP=names[1])
+        self.process = lab.start("exim", [binary, "-C", configuration, "-bdf", "-q1s"], env=environment)
+        self.process.wait_for_port(self.port)
+        self.log = spool / "log-main"
+
+
+def test_exim_as_next_hop(lab):
+    sink = lab.sink(verify=True)
+    exim = Exim(lab, sink.port)
+    relay = lab.relay([f"127.0.0.1:{exim.port}"])
+    summary = load(relay, "--messages", 100, "--size", "mix", "--recipients", 2)
+    wanted = summary["recipients_accepted"]
+    try:
+        report = sink.wait_for(wanted)
+    except AssertionError:
+        print("# " + "\n# ".join(exim.log.read_text().split("\n")[-20:]), file=sys.stdout)
+        raise
+    equal(report["verify"]["corrupt"], 0, "messages that changed on the way")
+    equal(report["verify"]["deliveries_unique"], wanted, "deliveries")
+    equal(relay.total("queue", "delivered"), wanted, "delivered by the relay")
+
+
+if __name__ == "__main__":
+    main()
