@@ -184,7 +184,17 @@ class Station {
   std::vector<std::string> dsns() const { return notices; }
 
   // A job as a connection would take it; null: none.
-  Job* take(SiteId site = {0}) { return queue->next_job(site); }
+  Job* take(SiteId site = {0}) {
+    Job* job = queue->next_job(site);
+    if (job != nullptr) touch(*job);
+    return job;
+  }
+  // What a connection notes when it begins.
+  void touch(Job& job) {
+    job.begun = io->now();
+    job.peer = *parse_socket_address("192.0.2.1", 25);
+    job.peer_name = "mx.example.net";
+  }
 
   QueueOptions options;
   const uint32_t shards;
@@ -276,6 +286,7 @@ class Station {
           if (job == nullptr) break;
           ++count;
           ++jobs;
+          touch(*job);
           peer(*job);
           queue->job_done(job);
         }
