@@ -152,7 +152,7 @@ class Queue final {
     bool waiting = false;
   };
   struct Filter {
-    std::string domain, sender, site;  // exact, empty: any
+    std::string domain{}, sender{}, site{};  // exact, empty: any
     MessageId id{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
