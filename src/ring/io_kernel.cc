@@ -52,6 +52,7 @@ std::span<const Event> Io::turn(Monotonic until) {
   impl.rearm();
   impl.deliver_held();
   impl.begin_closing();
+  impl.deliver_parked();
   const bool something = !impl.events.empty();
   impl.submit_and_wait(until, !something);
   now_ = read_monotonic();

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "ringmta/base/intrusive_list.h"
@@ -82,9 +83,10 @@ struct Listener {
   Token token{};
   bool wanted = false;  // neither stopped nor paused
   bool armed = false;
-  bool full = false;  // waits for a free stream slot
+  bool cancelling = false;
   bool is_unix = false;
   Monotonic retry_at = Monotonic::never();  // after an error that would repeat at once (EMFILE)
+  std::deque<int> parked;  // accepted when nobody wanted them or no slot was free, in order
 };
 
 struct OpenFile {
@@ -146,7 +148,9 @@ struct Io::Impl {
 
   // Listeners.
   void arm_accept(uint32_t index);
+  void cancel_accept(uint32_t index);
   void on_accept(uint32_t index, const io_uring_cqe& completion);
+  void deliver_parked();
   void retry_listeners();
 
   // Streams.

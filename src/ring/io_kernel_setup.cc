@@ -119,6 +119,7 @@ Io::Impl::~Impl() {
   });
   for (const Listener& listener : listeners) {
     if (listener.fd >= 0) ::close(listener.fd);
+    for (const int fd : listener.parked) ::close(fd);
   }
   for (const OpenFile& file : files) {
     if (file.fd >= 0) ::close(file.fd);

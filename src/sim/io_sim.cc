@@ -36,6 +36,8 @@ void Io::Impl::die(sim::Crash kind) {
   file_operations.for_each([&](FileOperation& operation, SlotHandle slot) {
     if (operation.kind == sim::DiskOperation::write) {
       // It may have reached the disk or not; what a power failure leaves of it is decided there.
+      // Nobody was told that it is durable, so it is not.
+      operation.durability = Durability::none;
       if (kind == sim::Crash::power || world.random.below(2) == 0) perform(operation);
     }
     file_operations.release(slot);
