@@ -44,7 +44,7 @@ struct JobRecipient {
   smtp::Phase phase = smtp::Phase::connect;
   uint16_t code = 0;  // SMTP reply code, 0: no reply (connection trouble)
   smtp::EnhancedStatus status{};
-  std::string text;  // reply or reason, one line
+  std::string text;  // one line: the reply without its code ("5.1.1 no such user"), or our reason
 };
 
 struct Job {
@@ -64,6 +64,8 @@ struct Job {
   bool peer_has_dsn = false;        // NOTIFY was passed on: the peer sends success DSNs itself
   bool possible_duplicate = false;  // the content was sent, its reply never came
   Monotonic begun{};                // when the borrower began it
+  Monotonic site_failed_until{};    // lent only: the borrower cannot reach the site before then;
+                                    // its keeper does as with site_failed()
 };
 
 }  // namespace ringmta::queue
