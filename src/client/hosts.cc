@@ -25,6 +25,7 @@ void Host::failed(Monotonic now, const HostRetry& retry, Prng& random) {
   const int64_t wait = std::clamp<int64_t>(doubled, 1, std::max<int64_t>(retry.longest.count, 1));
   const auto varied = static_cast<int64_t>(random.below(static_cast<uint64_t>(wait / 8 + 1)));
   ++failures;
+  proven = false;
   skip_until = now + Milliseconds{wait - varied};
 }
 

@@ -30,6 +30,7 @@ struct Host {
   uint32_t opening = 0;      // connections being made
   uint32_t established = 0;  // connections past EHLO
   uint32_t failures = 0;     // in a row
+  bool proven = false;       // a transaction went through since
   Monotonic skip_until{};
 
   bool usable(Monotonic now) const { return skip_until <= now && (failures == 0 || opening == 0); }
@@ -37,6 +38,7 @@ struct Host {
   void works() {
     failures = 0;
     skip_until = {};
+    proven = true;
   }
   std::string text() const;  // "mx.example.net:25 (192.0.2.1:25)"
 };

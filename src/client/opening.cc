@@ -3,9 +3,9 @@
 //
 // The insight: the number of connections a site may have now (its window) begins at one and grows
 // by one with each connection that came up and each transaction that went through, so it doubles
-// per round trip where all is well, and a site that is down, or just back, sees a single probe. A
-// peer that refuses more connections while it serves others shrinks the window to those and is
-// asked again later.
+// per round trip where all is well. A site that is down sees a single probe, one just back a single
+// connection until a transaction has gone through. A peer that refuses more connections while it
+// serves others shrinks the window to those and is asked again later.
 //
 // How it fails: a host that cannot be reached is skipped for a growing while and the next one
 // tried, up to hosts_tried_max in a row; then, or when none is left, the queue is told
@@ -229,10 +229,11 @@ void Pools::Impl::opened(Connection& connection, const smtp::Reply& reply) {
   site.tried = 0;
   site.refusals = 0;
   site.held_until = {};
-  if (site.window < UINT32_MAX) ++site.window;
-  if (site.failed) {
+  if (site.failed) {  // its first transaction must show that it works before others follow
     site.failed = false;
     queue.site_recovered(site.id);
+  } else if (site.window < UINT32_MAX) {
+    ++site.window;
   }
   touch(connection);
   touch(site);
@@ -248,7 +249,7 @@ void Pools::Impl::host_trouble(Connection& connection, std::string reason) {
       connection.state == Connection::State::ready || connection.state == Connection::State::leaving
           ? 1
           : 0;
-  if (host.established > itself) {  // it serves others: it only wants no more of them
+  if (host.proven && host.established > itself) {  // it only wants no more of them
     site.window = host.established - itself;
     const int64_t hold = kFirstHold.count << std::min(site.refusals++, kDoublingsMax);
     site.held_until = now() + std::min(Milliseconds{hold}, options.host_retry_after);

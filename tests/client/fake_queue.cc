@@ -45,6 +45,7 @@ queue::SiteId FakeQueue::add_site(const std::vector<std::string>& hosts, uint32_
 void FakeQueue::add(queue::SiteId site, const Mail& mail) {
   ready_.at(site.value).push_back(mail);
   if (site_has_work != nullptr) site_has_work(pools, site);
+  loop_.io().ring_doorbell();  // what happens to a real queue happens within a turn
 }
 
 FakeQueue::Entry& FakeQueue::make(queue::SiteId site, const Mail& mail) {

@@ -8,6 +8,7 @@ namespace ringmta::client {
 namespace {
 
 constexpr uint8_t kListener = 1, kSession = 2;
+constexpr std::string_view kRaw = "!raw ";  // an octet of a reply that drips
 
 uint64_t key_of(ring::StreamId stream) {
   return static_cast<uint64_t>(stream.index) << 32 | stream.generation;
@@ -43,7 +44,13 @@ void ScriptedPeer::turn() {
   for (const auto& [key, session] : sessions_) {
     if (!session->later.empty()) until = std::min(until, session->later.front().first);
   }
-  for (const ring::Event& event : io_->turn(until)) on_event(event);
+  // Who leaves is counted before who comes.
+  const std::span<const ring::Event> events = io_->turn(until);
+  for (const bool accepted : {false, true}) {
+    for (const ring::Event& event : events) {
+      if ((event.kind == ring::EventKind::accepted) == accepted) on_event(event);
+    }
+  }
   for (const auto& [key, session] : sessions_) {
     while (!session->later.empty() && session->later.front().first <= io_->now()) {
       std::string text = std::move(session->later.front().second);
@@ -66,7 +73,9 @@ void ScriptedPeer::on_event(const ring::Event& event) {
     open_max = std::max(open_max, open);
     io_->own(event.stream, ring::Token::make(kSession));
     if (script.reads) io_->read(event.stream);
-    say(*session, script.greeting);
+    const bool full = open > script.connections_max;
+    if (full) ++refused;
+    say(*session, full ? "421 4.7.0 too many connections!drop" : script.greeting);
     sessions_[key_of(event.stream)] = std::move(session);
     return;
   }
@@ -90,7 +99,6 @@ void ScriptedPeer::on_event(const ring::Event& event) {
       }
       break;
     case EventKind::closed:
-      --open;
       sessions_.erase(found);
       break;
     default:
@@ -121,6 +129,11 @@ bool ScriptedPeer::consume_content(Session& session) {
     session.in_chunk = false;
     end_content(session, std::move(content), true);
     return true;
+  }
+  if (session.input.size() > script.too_big) {
+    session.deaf = true;
+    say(session, "552 5.3.4 too big!drop");
+    return false;
   }
   size_t end = 0;
   size_t taken = 3;
@@ -201,7 +214,20 @@ void ScriptedPeer::end_content(Session& session, std::string content, bool chunk
   say(session, text);
 }
 
+void ScriptedPeer::close_all(const std::string& text) {
+  for (const auto& [key, session] : sessions_) perform(*session, text + "!drop");
+}
+
 void ScriptedPeer::say(Session& session, std::string text) {
+  if (script.drip.count > 0 && session.later.empty() && session.greeted) {
+    Monotonic at = io_->now();
+    for (const char c : text + "\r\n") {
+      at = at + script.drip;
+      session.later.emplace_back(at, std::string(kRaw) + c);
+    }
+    return;
+  }
+  session.greeted = true;
   if (script.delay.count == 0 && session.later.empty()) {
     perform(session, std::move(text));
   } else {
@@ -212,8 +238,7 @@ void ScriptedPeer::say(Session& session, std::string text) {
 void ScriptedPeer::perform(Session& session, std::string text) {
   if (session.closed) return;
   if (take_suffix(text, "!reset")) {
-    session.closed = true;
-    io_->close(session.stream, ring::CloseMode::abort);
+    close(session, ring::CloseMode::abort);
     return;
   }
   if (take_suffix(text, "!drop")) session.drop = true;
@@ -221,17 +246,25 @@ void ScriptedPeer::perform(Session& session, std::string text) {
     session.deaf = true;
     io_->pause(session.stream);
   }
-  if (!text.empty()) session.output += text + "\r\n";
+  if (text.starts_with(kRaw)) {
+    session.output += text.substr(kRaw.size());
+  } else if (!text.empty()) {
+    session.output += text + "\r\n";
+  }
   pump(session);
+}
+
+void ScriptedPeer::close(Session& session, ring::CloseMode mode) {
+  if (session.closed) return;
+  session.closed = true;
+  --open;
+  io_->close(session.stream, mode);
 }
 
 void ScriptedPeer::pump(Session& session) {
   if (session.closed || session.is_sending) return;
   if (session.output.empty()) {
-    if (session.drop) {
-      session.closed = true;
-      io_->close(session.stream, ring::CloseMode::graceful);
-    }
+    if (session.drop) close(session, ring::CloseMode::graceful);
     return;
   }
   session.sending = std::move(session.output);

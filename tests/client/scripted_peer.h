@@ -34,7 +34,10 @@ class ScriptedPeer final {
     std::string ehlo = "250-mx.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 50000000";
     bool lmtp = false;
     bool reads = true;
-    Milliseconds delay{0};  // before every reply
+    Milliseconds delay{0};                  // before every reply
+    uint32_t connections_max = UINT32_MAX;  // more are turned away by 421
+    Milliseconds drip{0};                   // between the octets of every reply but the greeting
+    size_t too_big = SIZE_MAX;              // after so many octets of DATA it says so and closes
     // What is said to command line number `n` of a connection (from 1) or, with an empty line, to
     // a content; nothing: what a good server says.
     std::function<std::optional<std::string>(uint32_t connection, std::string_view line)> answer;
@@ -51,10 +54,11 @@ class ScriptedPeer final {
   uint32_t connections = 0;           // so far
   uint32_t open = 0, open_max = 0;
   uint32_t quits = 0;
-  bool accepts = true;
+  uint32_t refused = 0;
 
   // The address an accepted connection came from, the last one.
   std::string last_client;
+  void close_all(const std::string& text);  // says so to every client and closes
   ring::Io& io() { return *io_; }
   uint32_t count(std::string_view verb) const;
 
@@ -67,6 +71,7 @@ class ScriptedPeer final {
     std::string sending;
     std::deque<std::pair<Monotonic, std::string>> later;
     ReceivedMail mail;
+    bool greeted = false;
     bool in_data = false;
     bool bad = false;  // no recipient was taken
     size_t chunk_left = 0;
@@ -83,6 +88,7 @@ class ScriptedPeer final {
   void say(Session& session, std::string text);
   void perform(Session& session, std::string text);
   void pump(Session& session);
+  void close(Session& session, ring::CloseMode mode);
 
   std::unique_ptr<ring::Io> io_;
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;
