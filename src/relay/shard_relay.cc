@@ -161,6 +161,7 @@ bool ShardRelay::letters() {
   while (shared_.exchange.take(id_, letter)) {
     switch (letter.kind) {
       case Letter::Kind::lent:
+        queue_->borrow(static_cast<queue::Job*>(letter.what));
         pools_->lent(static_cast<queue::Job*>(letter.what));
         break;
       case Letter::Kind::returned:

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct SiteId {
   uint32_t value = UINT32_MAX;
   constexpr auto operator<=>(const SiteId&) const = default;
 };
+
+struct Site;  // options.h
 
 enum class Verdict : uint8_t {
   none,       // not judged yet
@@ -48,12 +51,14 @@ struct JobRecipient {
 };
 
 struct Job {
-  ListLink link;          // on the borrower's list
-  ShardId keeper{};       // who lends it
-  SlotHandle delivery{};  // the keeper's entry
-  SiteId site{};
+  ListLink link;                          // on the borrower's list
+  ShardId keeper{};                       // who lends it
+  SlotHandle delivery{};                  // the keeper's entry
+  SiteId site{};                          // on the shard that delivers
+  std::shared_ptr<const Site> lent_site;  // lent jobs: the site as the keeper knows it
   MessageId id{};
   uint16_t attempt = 0;           // 1 for the first
+  Monotonic expires{};            // not begun by then: give it back unjudged (retry_now)
   smtp::Transaction transaction;  // tag = address of this Job; envelope.recipients = those of this
                                   // attempt, in order
   std::vector<smtp::RecipientView> recipient_views;
