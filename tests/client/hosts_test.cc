@@ -13,7 +13,7 @@ namespace {
 constexpr Monotonic kNow{1'000'000'000'000};
 const HostRetry kRetry{seconds(60), minutes(30)};
 
-queue::ResolvedHost host(const std::string& name, const std::string& address, uint32_t preference) {
+queue::ResolvedHost host(const std::string& name, const std::string& address, uint16_t preference) {
   return {name, *parse_socket_address(address, 25), preference};
 }
 
