@@ -184,7 +184,9 @@ void Queue::Impl::merge_siblings(SiteEntry& site, uint32_t index) {
     Delivery& sibling = *deliveries.at_index(other);
     next = sibling.sibling_next;
     if (other == index || sibling.place != Place::ready || sibling.site != delivery.site ||
-        sibling.attempts != delivery.attempts || sibling.delay_reported != delivery.delay_reported)
+        sibling.attempts != delivery.attempts ||
+        sibling.delay_reported != delivery.delay_reported ||
+        &schedule(sibling) != &schedule(delivery))
       continue;
     const auto theirs = recipients_of(sibling, room);
     if (first_part.size() + theirs.size() > site.recipients_max) continue;
@@ -220,6 +222,7 @@ Job* Queue::Impl::make_job(SiteEntry& site, uint32_t index) {
   attempt.peer_has_dsn = false;
   attempt.possible_duplicate = false;
   attempt.begun = {};
+  attempt.site_failed_until = {};
   place(index, Place::active);
   ++site.active;
   return &attempt;

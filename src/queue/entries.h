@@ -68,6 +68,7 @@ struct Message {
   uint16_t holds = 0;  // DSNs on their way to stable storage, and the like: it must not end yet
   Timing timing = Timing::none;
   bool delay_wanted : 1 = false;  // some recipient may want a delay notice
+  bool unreadable : 1 = false;    // the operator was told
 };
 
 struct Recipient {

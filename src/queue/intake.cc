@@ -17,8 +17,6 @@ namespace ringmta::queue {
 
 namespace {
 
-constexpr uint64_t kByDomain = 1ULL << 32;
-
 bool together(const spool::RecipientState& a, const spool::RecipientState& b) {
   return a.attempts == b.attempts && a.next_attempt == b.next_attempt &&
          a.delay_reported == b.delay_reported;
@@ -51,8 +49,7 @@ void Queue::Impl::add(spool::StoredHandle stored, const spool::MessageHead& head
   for (Routed& one : routed) {
     const smtp::RecipientView& recipient = recipients[one.recipient.index];
     one.recipient.domain = use_domain(domain_of(recipient.address));
-    const uint32_t site = current_site(one.recipient.domain);
-    one.key = site != kNone ? site : kByDomain | one.recipient.domain;
+    one.key = company_of(one.recipient.domain);
     message.delay_wanted =
         message.delay_wanted || dsn_wanted(recipient.notify, DsnAction::delayed, null_path);
   }

@@ -89,21 +89,27 @@ void Queue::Impl::assign_site(Delivery& delivery, uint32_t site) {
   delivery.site = site;
 }
 
+// Recipients whose domains have equal companies may be in one delivery: the same site, or the same
+// domain while it is not known, and the same schedule.
+uint64_t Queue::Impl::company_of(uint32_t domain) {
+  constexpr uint64_t kByDomain = 1ULL << 32;
+  constexpr int kRuleShift = 33;
+  const uint32_t site = current_site(domain);
+  const uint64_t where = site != kNone ? site : kByDomain | domain;
+  return where | static_cast<uint64_t>(domains.at_index(domain)->retry) << kRuleShift;
+}
+
 // From place none to where it has to wait. Recipients that have come to belong to different sites
 // part here.
 void Queue::Impl::dispatch(uint32_t index) {
   while (deliveries.at_index(index)->several) {
     Recipient room;
     const auto recipients = recipients_of(*deliveries.at_index(index), room);
-    const auto key = [this](const Recipient& recipient) {
-      const uint32_t site = current_site(recipient.domain);
-      return site != kNone ? uint64_t{site} : uint64_t{recipient.domain} << 32;
-    };
-    const uint64_t first = key(recipients[0]);
+    const uint64_t first = company_of(recipients[0].domain);
     first_part.clear();
     second_part.clear();
     for (const Recipient& recipient : recipients) {
-      (key(recipient) == first ? first_part : second_part).push_back(recipient);
+      (company_of(recipient.domain) == first ? first_part : second_part).push_back(recipient);
     }
     if (second_part.empty()) break;
     dispatch_one(split(index, first_part, second_part));
@@ -398,7 +404,8 @@ void Queue::Impl::sweep_idle() {
     domain_table.erase(domain.hash, index);
     domains.release(domains.handle_at(index));
   }
-  for (uint32_t i = 0; i < kForgottenPerTurn && !idle_sites.empty(); ++i) {
+  const bool forget_sites = host.site_gone != nullptr;
+  for (uint32_t i = 0; forget_sites && i < kForgottenPerTurn && !idle_sites.empty(); ++i) {
     const uint32_t index = idle_sites.head;
     SiteEntry& site = *sites.at_index(index);
     if (now() < site.idle_since + kSiteIdle) break;
@@ -406,7 +413,7 @@ void Queue::Impl::sweep_idle() {
     site.idle = false;
     if (site.users > 0) continue;
     const bool listed = site.lending || site.starved || site.poked;
-    if (listed || (host.site_gone != nullptr && !host.site_gone(host.self, site.site.id))) {
+    if (listed || !host.site_gone(host.self, site.site.id)) {
       site.idle = true;
       site.idle_since = now();
       push_back(sites, idle_sites, index);

@@ -49,7 +49,6 @@ struct SiteEntry {
   uint32_t recipients_max = 100;
   // A site that was unreachable: how many jobs may be out. 1 while one probes, then it grows.
   uint32_t window = kWindowOpen;
-  uint32_t failures = 0;  // holds in a row
   uint32_t reason = kNone;
   bool held = false;                                     // nothing is tried until the timer
   bool local = true;                                     // this shard has connections to it

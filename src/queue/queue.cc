@@ -107,7 +107,7 @@ void Queue::Impl::arm_next() {
     if (clocks.size() > 0) next = std::min(next, time_of(clocks.next_due()));
     if (!idle_domains.empty())
       next = std::min(next, domains.at_index(idle_domains.head)->idle_since + kDomainIdle);
-    if (!idle_sites.empty())
+    if (host.site_gone != nullptr && !idle_sites.empty())
       next = std::min(next, sites.at_index(idle_sites.head)->idle_since + kSiteIdle);
   }
   if (!operator_loads.empty()) next = std::min(next, now() + kOperatorLoad);

@@ -47,8 +47,6 @@ inline constexpr Milliseconds kUnreadableRetry = hours(1);  // content that cann
 inline constexpr Milliseconds kDomainIdle = minutes(1);     // kept so long without mail
 inline constexpr Milliseconds kSiteIdle = minutes(10);      // likewise
 inline constexpr Milliseconds kOperatorLoad = seconds(5);   // a content loaded for a listing
-inline constexpr Milliseconds kHoldFirst = seconds(30);     // holds of our own, doubling ...
-inline constexpr Milliseconds kHoldLongest = minutes(30);   // ... up to this
 inline constexpr uint32_t kImmediateMax = 10;  // unjudged so often in a row: deferred after all
 
 // A job as we make it, with what is needed when it comes back.
@@ -120,7 +118,8 @@ struct Queue::Impl {
   const RetryOptions& schedule(const Delivery& delivery);
   void place(uint32_t index, Place to);  // counters; the lists are the caller's
   void detach(uint32_t index);           // off whatever list it is on; then in place none
-  void dispatch(uint32_t index);         // from place none to where it has to wait
+  uint64_t company_of(uint32_t domain);
+  void dispatch(uint32_t index);  // from place none to where it has to wait
   void dispatch_one(uint32_t index);
   void make_ready(uint32_t index, uint32_t site, bool first);
   void defer(uint32_t index, uint32_t due);
@@ -285,7 +284,7 @@ struct Queue::Impl {
   std::vector<Recipient> first_part, second_part;
   std::vector<spool::RecipientState> states;
   struct Routed {
-    uint64_t key = 0;  // recipients with equal keys wait together
+    uint64_t key = 0;  // company_of() its domain
     Recipient recipient;
     const spool::RecipientState* state = nullptr;
   };

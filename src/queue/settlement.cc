@@ -135,10 +135,13 @@ void Queue::Impl::chore_loaded(uint32_t index, bool readable) {
 }
 
 void Queue::Impl::unreadable(uint32_t index) {
+  Message& message = *messages.at_index(index);
+  if (message.unreadable) return;
+  message.unreadable = true;
   log(LogLevel::error,
       "message {} cannot be read back from the spool; it is kept: look at the disk, then at "
       "'ringmta queue show'",
-      view(to_text(spool.id(messages.at_index(index)->stored))));
+      view(to_text(spool.id(message.stored))));
 }
 
 // Does everything owed by now. The content is pinned once for us.

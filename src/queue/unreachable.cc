@@ -5,7 +5,7 @@
 // Jacobson 1988), so a server that has just come back is not buried.
 //
 // Who notices: the pool, which tells by site_failed(). Where the connections are another shard's,
-// nobody here sees them fail; the jobs that come back tell.
+// the jobs that come back say it (site_failed_until).
 #include <algorithm>
 
 #include "queue_impl.h"
@@ -17,9 +17,11 @@ namespace {
 constexpr uint32_t kWindowAfterProbe = 2;
 constexpr uint32_t kWindowEnough = 256;  // from here on the pool's own limits are enough
 
-// Did the attempt end before the peer was ready to take mail?
-bool no_session(const JobRecipient& recipient) {
-  return recipient.verdict == Verdict::deferred && recipient.phase <= smtp::Phase::tls;
+constexpr uint16_t kClosing = 421;  // the server goes away (RFC 5321 4.2.1)
+
+// It took part in a transaction, whatever it made of it.
+bool answered(const JobRecipient& result) {
+  return result.code != 0 && result.code != kClosing && result.phase > smtp::Phase::tls;
 }
 
 }  // namespace
@@ -30,7 +32,6 @@ void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until
       reasons.use({reason, {}, smtp::Phase::connect, 0, smtp::EnhancedStatus{4, 4, 1}}, true);
   reasons.drop(old_reason);
   site.held = true;
-  ++site.failures;
   loop.timers().arm(site.timer, std::max(until, now() + Milliseconds{1}));
   unload(site);
 }
@@ -47,28 +48,19 @@ void Queue::Impl::recovered(SiteEntry& site) {
   const bool was_held = site.held;
   loop.timers().cancel(site.timer);
   site.held = false;
-  site.failures = 0;
   reasons.drop(site.reason);
   site.reason = kNone;
   if (was_held || site.window < kWindowAfterProbe) site.window = kWindowAfterProbe;
   announce(site);
 }
 
-// What a job that came back says of its site.
+// What a job that came back says of its site. (Where a hold and a success cross, the success
+// counts: connections that were there before may go on when no more can be made.)
 void Queue::Impl::note_result(SiteEntry& site, const Attempt& attempt) {
-  const auto& results = attempt.recipients;
-  if (std::ranges::all_of(results, no_session)) {
-    const bool unseen = !site.local || site.window == 1;
-    if (!unseen || site.held) return;  // the pool will say, or has said
-    const int64_t wait =
-        std::min(kHoldFirst.count << std::min(site.failures, 16U), kHoldLongest.count);
-    return hold(site, results[0].text, now() + Milliseconds{wait});
-  }
-  const bool answered = std::ranges::any_of(results, [](const JobRecipient& result) {
-    return result.verdict == Verdict::delivered || result.verdict == Verdict::refused ||
-           (result.code != 0 && result.phase > smtp::Phase::tls);
-  });
-  if (!answered || (site.window == kWindowOpen && !site.held)) return;
+  if (attempt.site_failed_until > now())
+    return hold(site, attempt.recipients[0].text, attempt.site_failed_until);
+  if (!site.held && site.window == kWindowOpen) return;
+  if (!std::ranges::any_of(attempt.recipients, answered)) return;
   if (site.held || site.window == 1) recovered(site);
   site.window = site.window >= kWindowEnough ? kWindowOpen : site.window + 1;
 }

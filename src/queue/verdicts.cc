@@ -110,10 +110,19 @@ void Queue::Impl::job_done(Job* job) {
   if (attempt.possible_duplicate) ++counters.possible_duplicates;
 
   const spool::StoredHandle stored = messages.at_index(message_index)->stored;
+  // Lent to a shard that could not reach the site: no attempt was made.
+  const bool not_tried = attempt.site_failed_until.ns != 0 && attempt.begun.ns == 0;
+  if (not_tried) {
+    for (JobRecipient& result : attempt.recipients) result.verdict = Verdict::retry_now;
+  }
   const bool judged = std::ranges::any_of(attempt.recipients, [](const JobRecipient& result) {
     return result.verdict != Verdict::none && result.verdict != Verdict::retry_now;
   });
-  delivery.immediate = judged ? 0U : delivery.immediate + 1U;
+  if (judged) {
+    delivery.immediate = 0;
+  } else if (attempt.begun.ns != 0) {
+    ++delivery.immediate;
+  }
   const bool patience = delivery.immediate < kImmediateMax;
   const Milliseconds wait = retry_wait(schedule(delivery), attempt.attempt, prng);
   const WallTime next = wall() + wait;

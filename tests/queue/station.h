@@ -86,9 +86,14 @@ class Station {
  public:
   using Peer = std::function<void(Job&)>;
 
+  // `beside`: another station in the same world.
   explicit Station(QueueOptions the_options = plain_options(), uint32_t the_shards = 1,
-                   ShardId the_shard = {})
-      : options(std::move(the_options)), shards(the_shards), shard(the_shard) {
+                   ShardId the_shard = {}, Station* beside = nullptr)
+      : options(std::move(the_options)),
+        shards(the_shards),
+        shard(the_shard),
+        own_world(beside == nullptr ? std::make_unique<sim::World>() : nullptr),
+        world(beside == nullptr ? *own_world : beside->world) {
     begin();
   }
   ~Station() { end(); }
@@ -183,14 +188,37 @@ class Station {
   // Contents of the DSNs told as received.
   std::vector<std::string> dsns() const { return notices; }
 
+  // The message is queued and nothing has been tried yet; let() begins.
+  MessageId submit_and_wait(const Mail& mail) {
+    peer = nullptr;
+    const MessageId id = submit(mail);
+    run_for(seconds(1));
+    return id;
+  }
+  void let(Peer the_peer) {
+    peer = std::move(the_peer);
+    for (uint32_t site = 0; site < options.routes.size(); ++site) sites_with_work.insert(site);
+  }
+
   // A job as a connection would take it; null: none.
-  Job* take(SiteId site = {0}) { return queue->next_job(site); }
+  Job* take(SiteId site = {0}) {
+    Job* job = queue->next_job(site);
+    if (job != nullptr) touch(*job);
+    return job;
+  }
+  // What a connection notes when it begins.
+  void touch(Job& job) {
+    job.begun = io->now();
+    job.peer = *parse_socket_address("192.0.2.1", 25);
+    job.peer_name = "mx.example.net";
+  }
 
   QueueOptions options;
   const uint32_t shards;
   const ShardId shard;
   bool addresses = true;  // routes get one
-  sim::World world;
+  const std::unique_ptr<sim::World> own_world;
+  sim::World& world;
   spool::Disk disk;
   std::unique_ptr<ring::Io> io;
   std::unique_ptr<shard::Loop> loop;
@@ -204,6 +232,7 @@ class Station {
   std::vector<std::string> notices;
   std::vector<std::pair<ShardId, Job*>> lent;
   std::vector<std::string> asked;                   // domains
+  std::function<bool(SiteId)> site_gone;            // likewise
   std::function<void(const std::string&)> resolve;  // set before begin() counts
   std::set<uint32_t> sites_with_work;
   uint64_t jobs = 0;
@@ -226,6 +255,11 @@ class Station {
         auto& station = *static_cast<Station*>(self);
         station.asked.emplace_back(domain);
         station.resolve(std::string(domain));
+      };
+    }
+    if (site_gone) {
+      host.site_gone = [](void* self, SiteId site) {
+        return static_cast<Station*>(self)->site_gone(site);
       };
     }
     return host;
@@ -276,6 +310,7 @@ class Station {
           if (job == nullptr) break;
           ++count;
           ++jobs;
+          touch(*job);
           peer(*job);
           queue->job_done(job);
         }

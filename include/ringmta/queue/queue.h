@@ -57,7 +57,8 @@ struct QueueHost {
   // without a route wait for one until they expire.
   void (*resolve)(void* self, std::string_view domain) = nullptr;
   // The site has been idle for long and is about to be forgotten; its id may come to mean another
-  // one. False: it is still in use here (connections, borrowed jobs), ask again later.
+  // one. False: it is still in use here (connections, borrowed jobs), ask again later. Null: sites
+  // are never forgotten.
   bool (*site_gone)(void* self, SiteId site) = nullptr;
 };
 
@@ -151,7 +152,7 @@ class Queue final {
     bool waiting = false;
   };
   struct Filter {
-    std::string domain, sender, site;  // exact, empty: any
+    std::string domain{}, sender{}, site{};  // exact, empty: any
     MessageId id{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
