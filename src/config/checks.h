@@ -15,7 +15,4 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
 
 void check_routes(const Settings& settings, Problems& problems);
 
-// Memory that all shards may take together, at their limits.
-uint64_t memory_at_limits(const Settings& settings);
-
 }  // namespace ringmta::config

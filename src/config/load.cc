@@ -15,8 +15,8 @@
 
 #include "checks.h"
 #include "key.h"
-#include "names.h"
 #include "problems.h"
+#include "ringmta/config/closest.h"
 #include "values.h"
 
 namespace ringmta::config {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is a name: of this host, of a recipient's domain, of a smart host; and which known word a
-// mistyped one was meant to be.
+// What is a name: of this host, of a recipient's domain, of a smart host.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,8 +26,5 @@ Status check_path(std::string_view text);
 
 // One word of printable ASCII, for the names operators give to things.
 Status check_label(std::string_view text);
-
-// The closest of `known`, when it is close enough to have been meant; empty otherwise.
-std::string_view closest(std::string_view word, std::span<const std::string_view> known);
 
 }  // namespace ringmta::config

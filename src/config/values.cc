@@ -8,7 +8,7 @@
 #include <bit>
 #include <cmath>
 
-#include "names.h"
+#include "ringmta/config/closest.h"
 #include "ringmta/config/units.h"
 
 namespace ringmta::config {

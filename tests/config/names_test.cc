@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "ringmta/config/closest.h"
+
 namespace ringmta::config {
 namespace {
 

@@ -45,6 +45,9 @@ Loaded parse(std::string_view toml, std::string file, const Machine& machine);
 // docs/configuration.md, from the table of keys.
 std::string reference();
 
+// Memory that all shards may take together, at their limits.
+uint64_t memory_at_limits(const Settings& settings);
+
 // Every key with the value in force, as a file that gives the same settings.
 std::string effective(const Settings& settings);
 
