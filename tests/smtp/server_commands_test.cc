@@ -162,6 +162,23 @@ TEST(ServerCommands, LineEnds) {
   EXPECT_EQ(Talk::shown(talk.session().envelope()), "<c@d>");
 }
 
+TEST(ServerCommands, ControlCharactersAnywhere) {
+  for (size_t length = 0; length < 40; ++length) {
+    for (size_t at = 0; at < length; ++at) {
+      for (int octet = 0; octet < 256; ++octet) {
+        if (octet == '\n') continue;
+        std::string text(length, 'x');
+        text[at] = static_cast<char>(octet);
+        Talk talk;
+        const bool control = octet < 0x20 || octet == 0x7F;
+        ASSERT_EQ(talk.ready().ask("NOOP " + text + "\r\n").substr(0, 9),
+                  control ? "500 5.5.2" : "250 2.0.0")
+            << length << " " << at << " " << octet;
+      }
+    }
+  }
+}
+
 TEST(ServerCommands, Order) {
   expect_all({
       {"RCPT TO:<a@b>\r\n", "503 5.5.1"},

@@ -56,7 +56,7 @@ TEST(ServerContent, HeaderFacts) {
 // Nothing may continue the last of the lines that are put in front.
 TEST(ServerContent, WhiteSpaceAtTheBeginningIsBody) {
   for (const std::string_view begin : {" ", "\t"}) {
-    const std::string content = std::string(begin) + "Date: x\r\n";
+    const std::string content = std::string(begin) + "a\r\nDate: x\r\n";
     Talk talk;
     talk.ready().say(kEnvelope + "DATA\r\n" + content + ".\r\n" + kEnvelope + chunk(content, true));
     EXPECT_EQ(talk.contents, (std::vector<std::string>(2, "\r\n" + content + ".\r\n")));
@@ -102,6 +102,16 @@ TEST(ServerContent, ChunksBecomeWireForm) {
       EXPECT_EQ(talk.session().header().has_dot_stuffing, item.stuffed) << said;
     }
   }
+}
+
+// A CR that nothing follows would meet the CRLF that is added.
+TEST(ServerContent, ChunksThatEndWithCr) {
+  const std::string cr = "554 5.6.0 The message has a CR without LF in it (RFC 5321 2.3.8)\n";
+  Talk talk;
+  EXPECT_EQ(talk.ready().ask(kEnvelope + chunk("a\r", true)), kEnvelopeReplies + cr);
+  EXPECT_EQ(talk.ask(kEnvelope + chunk("\r", false) + chunk("", true)),
+            kEnvelopeReplies + "250 2.0.0 Ok\n" + cr);
+  EXPECT_TRUE(talk.contents.empty());
 }
 
 TEST(ServerContent, DotStuffingTakesNoCopy) {
