@@ -172,7 +172,7 @@ size_t ContentScanner::take_block(const char* at, const Block& block, std::strin
     }
   }
   if (framing_ == Framing::dots) {
-    stuffed_ += static_cast<uint64_t>(std::popcount(dots & within));
+    for (uint64_t left = dots & within; left != 0; left &= left - 1) ++stuffed_;
   } else if (event == Event::dot) {
     facts_.has_dot_stuffing = true;
   }

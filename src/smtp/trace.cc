@@ -9,7 +9,7 @@ namespace ringmta::smtp {
 namespace {
 
 constexpr size_t kNameMax = 255;  // octets of a name in the Received line
-constexpr size_t kPathMax = 512;
+constexpr size_t kPathOctetsMax = 512;
 
 void two_digits(char* at, uint32_t value) {
   at[0] = static_cast<char>('0' + value / 10);
@@ -39,23 +39,35 @@ CivilDate civil_date(int64_t days) {
   return date;
 }
 
-// Names and literals as they stand in a Received line: no blanks, comments, quotes or controls.
-bool is_name_octet(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
-         c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+// What may stand in a Received line as a name or literal: no blanks, comments, quotes, controls.
+constexpr std::array<bool, 256> make_name_octets() {
+  std::array<bool, 256> allowed{};
+  constexpr std::string_view kAllowed =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-_:[]";
+  for (const char c : kAllowed) allowed[static_cast<unsigned char>(c)] = true;
+  return allowed;
+}
+constexpr auto kNameOctets = make_name_octets();
+
+template <typename Allowed>
+void append_filtered(std::string& into, std::string_view text, Allowed allowed) {
+  const size_t begin = into.size();
+  into += text;
+  for (size_t i = begin; i < into.size(); ++i) {
+    if (!allowed(static_cast<unsigned char>(into[i]))) into[i] = '?';
+  }
 }
 
 void append_name(std::string& into, std::string_view name) {
   if (name.empty()) name = "unknown";
-  for (const char c : name.substr(0, kNameMax)) into += is_name_octet(c) ? c : '?';
+  append_filtered(into, name.substr(0, kNameMax),
+                  [](unsigned char octet) { return kNameOctets[octet]; });
 }
 
 // A mailbox the grammar has passed: it may hold blanks and UTF-8, but never a control.
 void append_path(std::string& into, std::string_view address) {
-  for (const char c : address.substr(0, kPathMax)) {
-    const auto octet = static_cast<unsigned char>(c);
-    into += octet < 0x20 || octet == 0x7F ? '?' : c;
-  }
+  append_filtered(into, address.substr(0, kPathOctetsMax),
+                  [](unsigned char octet) { return octet >= 0x20 && octet != 0x7F; });
 }
 
 }  // namespace
