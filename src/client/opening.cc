@@ -61,11 +61,17 @@ bool same_machine(SocketAddress a, SocketAddress b) {
 // ---- may it be done
 
 bool Pools::Impl::may_open(SitePool& site) {
-  if (stopping || now() < site.held_until) return false;
+  if (stopping || now() < site.held_until) {
+    no_longer_waiting(site);  // what it cannot use now must not keep others waiting
+    return false;
+  }
   uint32_t limit = queue.site(site.id).local_share;
   // Jobs were lent to us as the site's home: it has at least one connection somewhere.
   if (limit == 0 && !site.lent.empty()) limit = 1;
-  if (site.connections >= std::min(limit, site.window)) return false;
+  if (site.connections >= std::min(limit, site.window)) {
+    no_longer_waiting(site);
+    return false;
+  }
   const bool full = connections.size() >= connections.capacity();
   const SitePool* first = waiting.front();
   if (!full && (first == nullptr || first == &site)) return true;
@@ -90,6 +96,7 @@ void Pools::Impl::no_longer_waiting(SitePool& site) {
   if (!site.waiting.linked()) return;
   site.waiting.unlink();
   --waiting_sites;
+  if (SitePool* next = waiting.front(); next != nullptr) touch(*next);
 }
 
 void Pools::Impl::retire(Connection& connection) {

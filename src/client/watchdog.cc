@@ -78,7 +78,7 @@ void Pools::Impl::watch(Connection& connection) {
 // for its repair.
 void Pools::Impl::watch(SitePool& site) {
   if (stopping || site.connections > 0 || site.dirty.linked() || site.timer.armed()) return;
-  if (site.waiting.linked()) return;
+  if (site.waiting.linked() && connections.size() >= connections.capacity()) return;
   if (!site.wants_connections() && !queue.has_work(site.id)) return;
   ++counters.stalled;
   warn(fmt::format("{}: work was waiting and nobody attended to it", queue.site(site.id).name));

@@ -92,11 +92,7 @@ void ScriptedPeer::on_event(const ring::Event& event) {
       session.is_sending = false;
       break;
     case EventKind::ended:
-      if (!session.closed) {
-        session.closed = true;
-        io_->close(session.stream,
-                   event.result < 0 ? ring::CloseMode::abort : ring::CloseMode::graceful);
-      }
+      close(session, event.result < 0 ? ring::CloseMode::abort : ring::CloseMode::graceful);
       break;
     case EventKind::closed:
       sessions_.erase(found);
@@ -107,7 +103,7 @@ void ScriptedPeer::on_event(const ring::Event& event) {
 }
 
 void ScriptedPeer::consume(Session& session) {
-  while (!session.closed && !session.deaf && !session.drop) {
+  while (!session.closed && !session.at_end) {
     if (session.in_data || session.in_chunk) {
       if (!consume_content(session)) return;
       continue;
@@ -131,7 +127,6 @@ bool ScriptedPeer::consume_content(Session& session) {
     return true;
   }
   if (session.input.size() > script.too_big) {
-    session.deaf = true;
     say(session, "552 5.3.4 too big!drop");
     return false;
   }
@@ -153,15 +148,13 @@ bool ScriptedPeer::consume_content(Session& session) {
 void ScriptedPeer::on_line(Session& session, const std::string& line) {
   std::optional<std::string> told;
   if (script.answer) told = script.answer(session.number, line);
-  std::string usual = good_answer(session, line);
-  if (told) {
-    if (line.starts_with("RCPT") && !told->starts_with("2") && !session.mail.to.empty()) {
-      session.mail.to.pop_back();
-    }
-    if (line.starts_with("DATA")) session.in_data = told->starts_with("3");
-    usual = *told;
+  std::string answer = good_answer(session, line);
+  if (told && answer.starts_with("2") && !told->starts_with("2")) {  // it is not as if it was good
+    if (line.starts_with("RCPT")) session.mail.to.pop_back();
+    if (line.starts_with("MAIL")) session.in_mail = false;
   }
-  if (!session.in_chunk) say(session, usual);
+  if (told && line.starts_with("DATA")) session.in_data = told->starts_with("3");
+  if (!session.in_chunk) say(session, told.value_or(answer));
 }
 
 std::string ScriptedPeer::good_answer(Session& session, const std::string& line) {
@@ -169,15 +162,19 @@ std::string ScriptedPeer::good_answer(Session& session, const std::string& line)
   if (verb == "EHLO" || verb == "LHLO") return script.ehlo;
   if (verb == "HELO") return "250 mx.example";
   if (verb == "MAIL") {
+    if (session.in_mail) return "503 5.5.1 nested MAIL";
+    session.in_mail = true;
     session.mail.from = between_brackets(line);
     session.mail.to.clear();
     return "250 2.1.0 Ok";
   }
   if (verb == "RCPT") {
+    if (!session.in_mail) return "503 5.5.1 MAIL first";
     session.mail.to.push_back(between_brackets(line));
     return "250 2.1.5 Ok";
   }
   if (verb == "DATA") {
+    if (!session.in_mail) return "503 5.5.1 MAIL first";
     if (session.mail.to.empty()) return "554 5.5.1 no recipients";
     session.in_data = true;
     return "354 go on";
@@ -187,7 +184,11 @@ std::string ScriptedPeer::good_answer(Session& session, const std::string& line)
     session.chunk_left = std::stoul(line.substr(5));
     return {};
   }
-  if (verb == "RSET") return "250 2.0.0 Ok";
+  if (verb == "RSET") {
+    session.in_mail = false;
+    session.mail.to.clear();
+    return "250 2.0.0 Ok";
+  }
   if (verb == "QUIT") {
     ++quits;
     return "221 2.0.0 Bye!drop";
@@ -196,10 +197,14 @@ std::string ScriptedPeer::good_answer(Session& session, const std::string& line)
 }
 
 void ScriptedPeer::end_content(Session& session, std::string content, bool chunked) {
+  const size_t recipients = session.mail.to.size();
+  if (recipients == 0) {  // of BDAT only; the transaction stays open as it is
+    say(session, "503 5.5.1 no recipients");
+    return;
+  }
   std::optional<std::string> told;
   if (script.answer) told = script.answer(session.number, "");
-  const size_t recipients = session.mail.to.size();
-  if (chunked && recipients == 0 && !told) told = "554 5.5.1 no recipients";
+  session.in_mail = false;
   std::string text = told.value_or("250 2.0.0 taken");
   // A drop in place of the answer: it was taken all the same.
   if (text.starts_with("2") || text.starts_with("!") || text.empty()) {
@@ -219,6 +224,9 @@ void ScriptedPeer::close_all(const std::string& text) {
 }
 
 void ScriptedPeer::say(Session& session, std::string text) {
+  // What follows is not looked at, even while the words themselves wait for their time.
+  session.at_end = session.at_end || text.ends_with("!drop") || text.ends_with("!reset") ||
+                   text.ends_with("!deaf");
   if (script.drip.count > 0 && session.later.empty() && session.greeted) {
     Monotonic at = io_->now();
     for (const char c : text + "\r\n") {
@@ -243,8 +251,9 @@ void ScriptedPeer::perform(Session& session, std::string text) {
   }
   if (take_suffix(text, "!drop")) session.drop = true;
   if (take_suffix(text, "!deaf")) {
-    session.deaf = true;
     io_->pause(session.stream);
+    if (!session.counted_out) --open;  // it will not see the client go
+    session.counted_out = true;
   }
   if (text.starts_with(kRaw)) {
     session.output += text.substr(kRaw.size());
@@ -257,7 +266,7 @@ void ScriptedPeer::perform(Session& session, std::string text) {
 void ScriptedPeer::close(Session& session, ring::CloseMode mode) {
   if (session.closed) return;
   session.closed = true;
-  --open;
+  if (!session.counted_out) --open;
   io_->close(session.stream, mode);
 }
 

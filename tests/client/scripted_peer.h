@@ -73,10 +73,11 @@ class ScriptedPeer final {
     ReceivedMail mail;
     bool greeted = false;
     bool in_data = false;
-    bool bad = false;  // no recipient was taken
+    bool in_mail = false;  // a transaction is open
     size_t chunk_left = 0;
     bool in_chunk = false;
-    bool is_sending = false, drop = false, deaf = false, closed = false;
+    bool is_sending = false, drop = false, at_end = false, closed = false;
+    bool counted_out = false;
   };
   void turn();
   void on_event(const ring::Event& event);
