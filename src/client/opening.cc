@@ -135,7 +135,7 @@ bool Pools::Impl::open(SitePool& site) {
       fail_site(site);
       return false;
     }
-    if (std::string reason = why_not(*host); !reason.empty()) {
+    if (std::string reason = why_not(site, *host); !reason.empty()) {
       host->failed(now(), retry, random);
       ++site.tried;
       site.problem = std::move(reason);
@@ -186,7 +186,7 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
   return true;
 }
 
-std::string Pools::Impl::why_not(const Host& host) const {
+std::string Pools::Impl::why_not(const SitePool& site, const Host& host) const {
   const SocketAddress& address = host.address;
   if (address.family() == AF_UNIX) return {};
   switch (reach_of(address)) {
@@ -197,7 +197,9 @@ std::string Pools::Impl::why_not(const Host& host) const {
     case Reach::unicast:
       break;
   }
-  if (address.is_loopback() && !options.deliver_to_loopback) {
+  // Who names a loopback address in a route means it; who publishes one in DNS must not reach it.
+  const bool found = queue.site(site.id).route == queue::kNoRoute;
+  if (found && address.is_loopback() && !options.deliver_to_loopback) {
     return host.text() +
            " is a loopback address, and delivery to this machine itself is not permitted "
            "(deliver_to_loopback)";

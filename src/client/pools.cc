@@ -220,6 +220,7 @@ void Pools::on_event(const ring::Event& event) {
       impl.on_timer(*connection);
       return;
     case EventKind::accepted:
+    case EventKind::datagram:
     case EventKind::file_done:
     case EventKind::mail:
       return;

@@ -54,7 +54,7 @@ struct Pools::Impl {
   void no_longer_waiting(SitePool& site);
   void retire(Connection& connection);
   void fail_site(SitePool& site);
-  std::string why_not(const Host& host) const;
+  std::string why_not(const SitePool& site, const Host& host) const;
   bool may_be_own(const SocketAddress& peer) const;
   bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
   void opened(Connection& connection, const smtp::Reply& reply);

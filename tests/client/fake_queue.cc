@@ -171,9 +171,10 @@ Queue::Queue(shard::Loop& /*loop*/, spool::Spool& /*spool*/, const QueueOptions&
 Queue::~Queue() = default;
 
 Job* Queue::next_job(SiteId site) { return impl_->fake.next(site); }
-bool Queue::has_work(SiteId site) const {
+uint32_t Queue::work(SiteId site) const {
   const client::FakeQueue& fake = impl_->fake;
-  return fake.held_until.at(site.value) <= fake.loop_.now() && !fake.ready_[site.value].empty();
+  if (fake.held_until.at(site.value) > fake.loop_.now()) return 0;
+  return static_cast<uint32_t>(fake.ready_[site.value].size());
 }
 void Queue::job_done(Job* job) { impl_->fake.done(job); }
 void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until) {
