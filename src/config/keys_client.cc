@@ -47,6 +47,25 @@ constexpr Key kKeys[] = {
      .kind = Duration{RINGMTA_AT(client.host_retry_longest), seconds(1), hours(24)},
      .meaning = "... up to this. Where it is not given, never less than `host_retry_after`."},
     {.section = "client",
+     .name = "hosts_tried_max",
+     .kind = Whole{RINGMTA_AT(client.hosts_tried_max), 1, 1000},
+     .meaning = "So many hosts of a route or MX set are tried in a row; then it counts as "
+                "unreachable for a while."},
+    {.section = "client",
+     .name = "connection_age_max",
+     .kind = Duration{RINGMTA_AT(client.connection_age_max), {0}, hours(24)},
+     .meaning = "A connection begins no transaction when it is older than this. 0: no limit."},
+    {.section = "client",
+     .name = "warm_for",
+     .kind = Duration{RINGMTA_AT(client.warm_for), {0}, hours(1)},
+     .meaning = "The last connection to a place that had ten messages or more is kept so long "
+                "without work, if that is longer than `timeouts.idle`."},
+    {.section = "client",
+     .name = "stalled_after",
+     .kind = Duration{RINGMTA_AT(client.stalled_after), seconds(1), hours(1)},
+     .meaning = "A connection without progress for so long is logged and counted, though its "
+                "timeout has not come yet."},
+    {.section = "client",
      .name = "deliver_to_loopback",
      .kind = Flag{RINGMTA_AT(client.deliver_to_loopback)},
      .meaning = "Permission to connect to 127.0.0.0/8 and ::1 where DNS names them. Hosts that a "

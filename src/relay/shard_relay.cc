@@ -70,6 +70,9 @@ Status ShardRelay::set_up() {
     auto& relay = *static_cast<ShardRelay*>(self);
     if (relay.pools_ != nullptr) relay.pools_->site_has_work(site);
   };
+  host.site_gone = [](void* self, queue::SiteId site) {
+    return static_cast<ShardRelay*>(self)->pools_->site_gone(site);
+  };
   host.lend = [](void* self, ShardId home, queue::Job* job) {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.shared_.exchange.post(relay.id_, home, {Letter::Kind::lent, job});
@@ -130,7 +133,11 @@ void ShardRelay::wire() {
   publish();
 }
 
-Status ShardRelay::listen() { return server_->listen(); }
+Status ShardRelay::listen() {
+  Status listening = server_->listen();
+  pools_->set_own_addresses(server_->addresses());
+  return listening;
+}
 
 // A message that has just been committed: it is the queue's from here.
 void ShardRelay::take_over(spool::StoredHandle stored) {
@@ -215,7 +222,10 @@ void ShardRelay::begin_stop() {
   pools_->stop();
 }
 
-void ShardRelay::abort_sessions() { server_->abort_all(); }
+void ShardRelay::abort_sessions() {
+  server_->abort_all();
+  pools_->abort();
+}
 
 // Counters for the readers outside, a few times a second.
 void ShardRelay::publish() {
