@@ -46,7 +46,7 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
     fail_opening(connection, reason);
     return;
   }
-  if (!own_addresses.empty() && is_own(host.address, loop.io().local(connection.stream))) {
+  if (may_be_own(host.address) && is_own(host.address, loop.io().local(connection.stream))) {
     fail_opening(connection, host.text() + " is this relay itself: the mail would loop");
     return;
   }
@@ -181,6 +181,7 @@ void Pools::Impl::on_closed(Connection& connection) {
   SitePool& site = *connection.site;
   --site.connections;
   if (connection.retiring) --retiring;
+  keep_copy(connection);
   connections.release(connection.slot);
   counters.connections = connections.size();
   touch(site);

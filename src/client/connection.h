@@ -19,6 +19,12 @@ namespace ringmta::client {
 
 struct SitePool;
 
+// Small parts of an output put together for one send.
+struct Copy {
+  static constexpr size_t kOctets = 16'384;
+  std::byte octets[kOctets];
+};
+
 struct Connection {
   enum class State : uint8_t {
     connecting,  // the stream is not there yet
@@ -47,6 +53,7 @@ struct Connection {
   // Parts before `output_next` were handed to the Io.
   std::vector<iovec> output;
   size_t output_next = 0;
+  std::unique_ptr<Copy> copy;  // or all of it, copied together
 
   Monotonic opened_at{};
   Monotonic since{};        // the last progress in what is waited for

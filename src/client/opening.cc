@@ -208,6 +208,13 @@ std::string Pools::Impl::why_not(const SitePool& site, const Host& host) const {
   return {};
 }
 
+// Spares most connections the question for their own end.
+bool Pools::Impl::may_be_own(const SocketAddress& peer) const {
+  return std::any_of(own_addresses.begin(), own_addresses.end(), [&](const SocketAddress& own) {
+    return own.family() == peer.family() && own.port() == peer.port();
+  });
+}
+
 // Whether `peer` is where this relay listens. `local`: our end of a connection to it, which has the
 // same address as the peer exactly when the peer is this machine; length 0: not connected yet.
 bool Pools::Impl::is_own(const SocketAddress& peer, const SocketAddress& local) const {

@@ -55,6 +55,7 @@ struct Pools::Impl {
   void retire(Connection& connection);
   void fail_site(SitePool& site);
   std::string why_not(const SitePool& site, const Host& host) const;
+  bool may_be_own(const SocketAddress& peer) const;
   bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
   void opened(Connection& connection, const smtp::Reply& reply);
   void host_trouble(Connection& connection, std::string reason);
@@ -84,6 +85,8 @@ struct Pools::Impl {
   // sending.cc
   void flush(Connection& connection);
   void gather(Connection& connection);
+  void put_together(Connection& connection);
+  void keep_copy(Connection& connection);
   void send_next(Connection& connection);
   void on_sent(Connection& connection, int32_t result);
   static bool handed_over(const Connection& connection, const queue::Job& job);
@@ -112,6 +115,7 @@ struct Pools::Impl {
   IntrusiveList<SitePool, &SitePool::waiting> waiting;     // for room
   Connection::Jobs done;                                   // judged, to be given back
   std::vector<smtp::ClientSession::OutputPart> parts;      // scratch of gather()
+  std::vector<std::unique_ptr<Copy>> spare_copies;
   std::vector<SocketAddress> own_addresses;
   uint32_t waiting_sites = 0;  // on `waiting`
   uint32_t retiring = 0;       // connections that end to make room
