@@ -124,6 +124,11 @@ void Io::Impl::on_completion(const io_uring_cqe& completion) {
       events.push_back({options.doorbell, {}, {}, 0, EventKind::mail});
       arm_doorbell();
       return;
+    case Operation::datagram_receive:
+    case Operation::datagram_send:
+    case Operation::datagram_cancel:
+      on_datagram_completion(operation, slot, completion);
+      return;
     case Operation::receive:
     case Operation::send:
     case Operation::connect:

@@ -339,9 +339,10 @@ void Io::Impl::deliver_held() {
 
 // The buffers of the last turn's events go back to the kernel, and who starved is served again.
 void Io::Impl::rearm() {
-  if (!starved.empty()) buffers.grow();
-  if (!buffers.publish() || starved.empty()) return;
+  if (!starved.empty() || !starved_datagrams.empty()) buffers.grow();
+  if (!buffers.publish()) return;
   while (Stream* stream = starved.pop_front()) arm_receive(*stream);
+  while (Datagram* socket = starved_datagrams.pop_front()) arm_datagrams(*socket);
 }
 
 // ---- sending
