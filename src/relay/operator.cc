@@ -162,8 +162,8 @@ void Operator::list(const Json& request, const http::ControlServer::Reply& reply
       const bool answered = Task::run_on(
           exchange_, ShardId{shard},
           [page, cursor, wanted, filter = *filter](ShardRelay& relay) {
-            *page = relay.queue().list(filter, cursor, wanted);
-            return true;
+            *page = relay.queue().list(filter, page->waiting ? page->cursor : cursor, wanted);
+            return !page->waiting;
           },
           kAnswerMax);
       if (!answered) return refuse(reply, fmt::format("shard {} does not answer", shard));
@@ -195,16 +195,24 @@ void Operator::change(const Json& request, const http::ControlServer::Reply& rep
   }
   uint64_t changed = 0;
   for (uint16_t shard = 0; shard < settings_.shards; ++shard) {
-    auto count = std::make_shared<uint64_t>(0);
-    const bool answered = Task::run_on(
-        exchange_, ShardId{shard},
-        [count, retry, filter = *filter](ShardRelay& relay) {
-          *count = retry ? relay.queue().retry(filter) : relay.queue().remove(filter);
-          return true;
-        },
-        kAnswerMax);
-    if (!answered) return refuse(reply, fmt::format("shard {} does not answer", shard));
-    changed += *count;
+    uint64_t cursor = 0;
+    do {
+      auto change = std::make_shared<queue::Queue::Change>();
+      const bool answered = Task::run_on(
+          exchange_, ShardId{shard},
+          [change, cursor, retry, filter = *filter](ShardRelay& relay) {
+            const uint64_t from = change->waiting ? change->cursor : cursor;
+            const uint64_t before = change->recipients;
+            *change =
+                retry ? relay.queue().retry(filter, from) : relay.queue().remove(filter, from);
+            change->recipients += before;
+            return !change->waiting;
+          },
+          kAnswerMax);
+      if (!answered) return refuse(reply, fmt::format("shard {} does not answer", shard));
+      changed += change->recipients;
+      cursor = change->cursor;
+    } while (cursor != 0);
   }
   reply({{"end", true}, {"recipients", changed}});
 }

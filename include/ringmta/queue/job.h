@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct SiteId {
   constexpr auto operator<=>(const SiteId&) const = default;
 };
 
+struct Site;  // options.h
+
 enum class Verdict : uint8_t {
   none,       // not judged yet
   delivered,  // the peer took responsibility
@@ -44,16 +47,18 @@ struct JobRecipient {
   smtp::Phase phase = smtp::Phase::connect;
   uint16_t code = 0;  // SMTP reply code, 0: no reply (connection trouble)
   smtp::EnhancedStatus status{};
-  std::string text;  // reply or reason, one line
+  std::string text;  // one line: the reply without its code ("5.1.1 no such user"), or our reason
 };
 
 struct Job {
-  ListLink link;          // on the borrower's list
-  ShardId keeper{};       // who lends it
-  SlotHandle delivery{};  // the keeper's entry
-  SiteId site{};
+  ListLink link;                          // on the borrower's list
+  ShardId keeper{};                       // who lends it
+  SlotHandle delivery{};                  // the keeper's entry
+  SiteId site{};                          // on the shard that delivers
+  std::shared_ptr<const Site> lent_site;  // lent jobs: the site as the keeper knows it
   MessageId id{};
   uint16_t attempt = 0;           // 1 for the first
+  Monotonic expires{};            // not begun by then: give it back unjudged (retry_now)
   smtp::Transaction transaction;  // tag = address of this Job; envelope.recipients = those of this
                                   // attempt, in order
   std::vector<smtp::RecipientView> recipient_views;
@@ -64,6 +69,8 @@ struct Job {
   bool peer_has_dsn = false;        // NOTIFY was passed on: the peer sends success DSNs itself
   bool possible_duplicate = false;  // the content was sent, its reply never came
   Monotonic begun{};                // when the borrower began it
+  Monotonic site_failed_until{};    // lent only: the borrower cannot reach the site before then;
+                                    // its keeper does as with site_failed()
 };
 
 }  // namespace ringmta::queue

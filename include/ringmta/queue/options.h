@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,11 @@
 namespace ringmta::queue {
 
 struct ResolvedHost {
-  std::string name;       // as configured, "smtp.example.net:25"
-  SocketAddress address;  // one entry per address
+  std::string name;         // as configured, "smtp.example.net:25", or the MX host's name
+  SocketAddress address;    // one entry per address; those of one name stand together, in the order
+                            // in which they are to be tried (RFC 6724)
+  uint16_t preference = 0;  // of the MX record: lower is tried first; among equals the choice is
+                            // random (RFC 5321 5.1)
 };
 
 struct RetryOptions {
@@ -26,6 +30,12 @@ struct RetryOptions {
   Milliseconds delay_notice_after = hours(4);  // NOTIFY=DELAY: told once after so long
 };
 
+// Another schedule for some domains: the most exact rule wins, and it wins over the route's own.
+struct RetryRule {
+  std::vector<std::string> domains;  // patterns as in Route
+  RetryOptions retry;
+};
+
 // Where mail for some domains goes.
 struct Route {
   std::string name;
@@ -35,24 +45,31 @@ struct Route {
   uint32_t messages_per_connection_max = 0;  // 0: any
   uint32_t recipients_per_message_max = 100;
   bool lmtp = false;
+  std::optional<RetryOptions> retry;  // absent: QueueOptions::retry
 };
+
+inline constexpr uint32_t kNoRoute = UINT32_MAX;
 
 struct QueueOptions {
   std::string hostname = "localhost";  // reporting MTA of DSNs
   std::string postmaster;              // From of DSNs; empty: MAILER-DAEMON@hostname
   RetryOptions retry;
-  std::vector<Route> routes;        // the first match wins: exact, then longest suffix, then "*"
+  std::vector<Route> routes;  // the first match wins: exact, then longest suffix, then "*"
+  Route mx;  // limits of sites found by MX (domains without a route); its hosts and domains unused
+  std::vector<RetryRule> retry_rules;
   uint64_t dsn_return_max = 65536;  // octets of the original returned with RET=FULL
 };
 
 // All domains reached through the same hosts.
 struct Site {
   SiteId id{};
-  std::string name;
-  uint32_t route = 0;
+  std::string name;    // of the route, or the MX set; the same on every shard
+  uint32_t route = 0;  // in QueueOptions::routes; kNoRoute: found by MX
   std::vector<ResolvedHost> hosts;
-  uint32_t connections_max = 0;  // all shards together
-  uint32_t local_share = 0;      // of this shard; 0: the home shard has them
+  uint32_t connections_max = 0;              // all shards together
+  uint32_t local_share = 0;                  // of this shard; 0: the home shard has them
+  uint32_t messages_per_connection_max = 0;  // 0: any
+  bool lmtp = false;
   ShardId home{};
 };
 

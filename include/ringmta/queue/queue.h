@@ -52,6 +52,30 @@ struct QueueHost {
   void (*site_has_work)(void* self,
                         SiteId site) = nullptr;  // local site: its pool should ask for a job
   void (*lend)(void* self, ShardId home, Job* job) = nullptr;  // remote home: post it there
+  // A domain without a route: find out what it is and say so by domain_resolved(), within the call
+  // or later. Asked once until answered; the view is valid during the call only. Null: domains
+  // without a route wait for one until they expire.
+  void (*resolve)(void* self, std::string_view domain) = nullptr;
+  // The site has been idle for long and is about to be forgotten; its id may come to mean another
+  // one. False: it is still in use here (connections, borrowed jobs), ask again later. Null: sites
+  // are never forgotten.
+  bool (*site_gone)(void* self, SiteId site) = nullptr;
+};
+
+// What a domain without a route turned out to be.
+struct Resolution {
+  enum class Kind : uint8_t {
+    hosts,      // deliver to `hosts`, the site named `site`
+    temporary,  // not known now (SERVFAIL, timeout): ask again at `until`; its mail waits
+    permanent   // it takes no mail (NXDOMAIN 5.1.2, null MX 5.1.10): its mail is returned
+  };
+  Kind kind = Kind::temporary;
+  std::string site;                 // equal for domains with the same MX set: they share one site
+  std::vector<ResolvedHost> hosts;  // with preferences; not empty
+  Monotonic until{};                // how long this holds
+  uint16_t code = 0;                // temporary, permanent: as an SMTP reply would say it
+  smtp::EnhancedStatus status{};
+  std::string text;
 };
 
 struct QueueCounters {
@@ -78,7 +102,10 @@ class Queue final {
   // Scheduling. A pool asks for work when a connection can begin a transaction; null: nothing is
   // ready (contents may be on their way from disk; site_has_work() is called when they are here).
   Job* next_job(SiteId site);
-  bool has_work(SiteId site) const;
+  bool has_work(SiteId site) const { return work(site) > 0; }
+  // How many jobs could be taken now or soon: no more further connections than that are of use. A
+  // site that was unreachable has 1 (the probe), then a window that grows with each success.
+  uint32_t work(SiteId site) const;
   void job_done(Job* job);  // every recipient has a verdict: record, reschedule, bounce, finish;
                             // the Job is the queue's again
   // The whole site is unreachable (no connection could be made): every ready delivery of it is held
@@ -87,7 +114,12 @@ class Queue final {
   void site_recovered(SiteId site);
 
   const Site& site(SiteId id) const;
-  size_t sites() const;
+  size_t sites() const;  // living
+  // A job lent by another shard has arrived here: sets its `site` to this shard's id (the site is
+  // made if need be). Before the pools get it.
+  void borrow(Job* job);
+  // The answer to QueueHost::resolve, or news about a domain at any time.
+  void domain_resolved(std::string_view domain, const Resolution& resolution);
   void set_route_addresses(uint32_t route,
                            std::vector<ResolvedHost> hosts);  // from the supervisor, on change
 
@@ -98,7 +130,8 @@ class Queue final {
   bool run();   // stage: due retries, expiry (bounded slices); true: more to do
   void stop();  // no new jobs from now on (shutdown)
 
-  // The operator's side; bounded slices: `cursor` 0 begins, the result's cursor 0 ends.
+  // The operator's side; bounded slices: `cursor` 0 begins, the result's cursor 0 ends. `waiting`:
+  // contents are on their way from disk, ask again with the result's cursor in a later turn.
   struct Listing {
     struct Entry {
       MessageId id{};
@@ -111,14 +144,20 @@ class Queue final {
     };
     std::vector<Entry> entries;
     uint64_t cursor = 0;
+    bool waiting = false;
+  };
+  struct Change {
+    uint64_t recipients = 0;  // changed by this slice
+    uint64_t cursor = 0;
+    bool waiting = false;
   };
   struct Filter {
-    std::string domain, sender, site;  // exact, empty: any
+    std::string domain{}, sender{}, site{};  // exact, empty: any
     MessageId id{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
-  uint64_t retry(const Filter& filter);   // due now; how many recipients
-  uint64_t remove(const Filter& filter);  // removed by the operator, no DSN; how many recipients
+  Change retry(const Filter& filter, uint64_t cursor);   // due now
+  Change remove(const Filter& filter, uint64_t cursor);  // no DSN; what is under way is left alone
 
   const QueueCounters& counters() const;
 
@@ -126,6 +165,8 @@ class Queue final {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+inline constexpr uint32_t kHandoffMax = 16;  // jobs of a site a shard has lent at a time
 
 inline constexpr uint64_t kQueueTag =
     1ULL << 63;  // in the tag of Spool::store()/load() made by the queue

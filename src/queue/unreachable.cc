@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Sites that cannot be reached. A dead site holds its whole queue: its deliveries stay where they
+// are, no attempt is counted against any of them, and after the hold one job goes out as a probe.
+// When it gets through, the window grows with each success, doubling per round trip (slow start,
+// Jacobson 1988), so a server that has just come back is not buried.
+//
+// Who notices: the pool, which tells by site_failed(). Where the connections are another shard's,
+// the jobs that come back say it (site_failed_until).
+#include <algorithm>
+
+#include "queue_impl.h"
+
+namespace ringmta::queue {
+
+namespace {
+
+constexpr uint32_t kWindowAfterProbe = 2;
+constexpr uint32_t kWindowEnough = 256;  // from here on the pool's own limits are enough
+
+constexpr uint16_t kClosing = 421;  // the server goes away (RFC 5321 4.2.1)
+
+// It took part in a transaction, whatever it made of it.
+bool answered(const JobRecipient& result) {
+  return result.code != 0 && result.code != kClosing && result.phase > smtp::Phase::tls;
+}
+
+}  // namespace
+
+void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until) {
+  const uint32_t old_reason = site.reason;
+  site.reason =
+      reasons.use({reason, {}, smtp::Phase::connect, 0, smtp::EnhancedStatus{4, 4, 1}}, true);
+  reasons.drop(old_reason);
+  site.held = true;
+  loop.timers().arm(site.timer, std::max(until, now() + Milliseconds{1}));
+  unload(site);
+}
+
+// One job may go and see.
+void Queue::Impl::hold_ended(SiteEntry& site) {
+  site.held = false;
+  site.window = 1;
+  loop.timers().cancel(site.timer);
+  announce(site);
+}
+
+void Queue::Impl::recovered(SiteEntry& site) {
+  const bool was_held = site.held;
+  loop.timers().cancel(site.timer);
+  site.held = false;
+  reasons.drop(site.reason);
+  site.reason = kNone;
+  if (was_held || site.window < kWindowAfterProbe) site.window = kWindowAfterProbe;
+  announce(site);
+}
+
+// What a job that came back says of its site. (Where a hold and a success cross, the success
+// counts: connections that were there before may go on when no more can be made.)
+void Queue::Impl::note_result(SiteEntry& site, const Attempt& attempt) {
+  if (attempt.site_failed_until > now())
+    return hold(site, attempt.recipients[0].text, attempt.site_failed_until);
+  if (!site.held && site.window == kWindowOpen) return;
+  if (!std::ranges::any_of(attempt.recipients, answered)) return;
+  if (site.held || site.window == 1) recovered(site);
+  site.window = site.window >= kWindowEnough ? kWindowOpen : site.window + 1;
+}
+
+}  // namespace ringmta::queue

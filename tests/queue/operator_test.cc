@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The operator's list, retry and remove.
+#include <set>
+
+#include "station.h"
+
+namespace ringmta::queue {
+namespace {
+
+using Kind = Outcome::Kind;
+using Entry = Queue::Listing::Entry;
+using Filter = Queue::Filter;
+
+struct Operator : ::testing::Test {
+  Operator() : station(options()) {
+    station.peer = [](Job& job) { judge_all(job, Verdict::deferred, 450, "4.2.1 busy"); };
+  }
+  static QueueOptions options() {
+    QueueOptions made = plain_options();
+    made.routes = {route_to("org", {".org"}), route_to("rest", {"*"})};
+    made.retry.first = hours(1);
+    return made;
+  }
+  MessageId submit(const std::string& from, std::vector<std::string> to) {
+    Mail mail;
+    mail.from = from;
+    for (std::string& address : to) mail.to.push_back({std::move(address)});
+    return station.submit(mail);
+  }
+  // The whole list, as the operator's loop makes it.
+  std::vector<Entry> list(const Filter& filter, size_t page = 200) {
+    std::vector<Entry> all;
+    uint64_t cursor = 0;
+    do {
+      const auto listing = station.queue->list(filter, cursor, page);
+      EXPECT_LE(listing.entries.size(), page);
+      all.insert(all.end(), listing.entries.begin(), listing.entries.end());
+      cursor = listing.cursor;
+      if (listing.waiting) station.run_for(Milliseconds{1});
+    } while (cursor != 0);
+    return all;
+  }
+  uint64_t change(bool retry, const Filter& filter) {
+    uint64_t count = 0, cursor = 0;
+    do {
+      const auto changed =
+          retry ? station.queue->retry(filter, cursor) : station.queue->remove(filter, cursor);
+      count += changed.recipients;
+      cursor = changed.cursor;
+      if (changed.waiting) station.run_for(Milliseconds{1});
+    } while (cursor != 0);
+    return count;
+  }
+  Station station;
+};
+
+TEST_F(Operator, ListsWhatWaitsAndWhy) {
+  const MessageId id = submit("ann@sender.example", {"bob@one.org", "eve@two.example"});
+  station.run_for(seconds(10));
+  const auto entries = list({});
+  ASSERT_EQ(entries.size(), 2U);
+  const Entry& bob = entries[0].address == "bob@one.org" ? entries[0] : entries[1];
+  EXPECT_EQ(bob.id, id);
+  EXPECT_EQ(bob.recipient, 0U);
+  EXPECT_EQ(bob.sender, "ann@sender.example");
+  EXPECT_EQ(bob.site, "org");
+  EXPECT_EQ(bob.last_reply, "450 4.2.1 busy");
+  EXPECT_EQ(bob.attempts, 1);
+  EXPECT_FALSE(bob.active);
+  EXPECT_EQ(bob.size, Mail{}.content.size());
+  EXPECT_NEAR(static_cast<double>((bob.next_attempt - station.world.wall()).count), 3'590'000,
+              1000);
+}
+
+TEST_F(Operator, FiltersByEach) {
+  const MessageId id = submit("ann@sender.example", {"bob@one.org", "eve@two.example"});
+  submit("joe@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(list({.domain = "ONE.org"}).size(), 2U);
+  EXPECT_EQ(list({.domain = "two.example"}).size(), 1U);
+  EXPECT_EQ(list({.domain = "nowhere.example"}).size(), 0U);
+  EXPECT_EQ(list({.sender = "joe@sender.example"}).size(), 1U);
+  EXPECT_EQ(list({.site = "rest"}).size(), 1U);
+  EXPECT_EQ(list({.id = id}).size(), 2U);
+  EXPECT_EQ(list({.domain = "one.org", .id = id}).size(), 1U);
+}
+
+TEST_F(Operator, ListsPageByPageEachOnce) {
+  for (int i = 0; i < 50; ++i) {
+    std::vector<std::string> to;
+    for (int k = 0; k < 7; ++k) to.push_back("r" + std::to_string(i * 7 + k) + "@one.org");
+    submit("ann@sender.example", to);
+  }
+  for (int i = 350; i < 9000; ++i)
+    submit("ann@sender.example", {"r" + std::to_string(i) + "@one.org"});
+  station.run_for(seconds(1));
+  std::set<std::string> seen;
+  for (const Entry& entry : list({}, 3)) EXPECT_TRUE(seen.insert(entry.address).second);
+  EXPECT_EQ(seen.size(), 9000U);
+}
+
+TEST_F(Operator, ReadsHeadsFromDisk) {
+  for (int i = 0; i < 300; ++i)
+    submit("ann@sender.example", {"r" + std::to_string(i) + "@one.org"});
+  submit("joe@sender.example", {"joe@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  station.disk.loads_in_flight_most = 0;
+  EXPECT_EQ(list({}).size(), 301U);
+  EXPECT_LE(station.disk.loads_in_flight_most, 16U);
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.disk.pins, 0);
+  station.disk.evict_all();
+  EXPECT_EQ(list({.sender = "joe@sender.example"}).size(), 1U);
+  station.run_for(seconds(10));
+  EXPECT_EQ(station.disk.pins, 0);
+}
+
+TEST_F(Operator, AListingThatIsGivenUpLeavesNothingPinned) {
+  for (int i = 0; i < 300; ++i)
+    submit("ann@sender.example", {"r" + std::to_string(i) + "@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  EXPECT_TRUE(station.queue->list({}, 0, 100).waiting);
+  station.run_for(seconds(1));
+  EXPECT_GT(station.disk.pins, 0);
+  station.run_for(seconds(10));
+  EXPECT_EQ(station.disk.pins, 0);
+}
+
+TEST_F(Operator, ListsWhatIsUnderWay) {
+  station.peer = nullptr;
+  submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  Job* job = station.take();
+  ASSERT_NE(job, nullptr);
+  const auto entries = list({});
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_TRUE(entries[0].active);
+  deliver(*job);
+  station.queue->job_done(job);
+}
+
+TEST_F(Operator, RetryMakesDueNow) {
+  submit("ann@sender.example", {"bob@one.org", "eve@two.example"});
+  station.run_for(seconds(1));
+  station.peer = deliver;
+  EXPECT_EQ(change(true, {.domain = "one.org"}), 1U);
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.addresses_of(Kind::delivered), std::vector<std::string>{"bob@one.org"});
+}
+
+TEST_F(Operator, RetryEndsTheHoldOfASite) {
+  station.queue->site_failed({0}, "connection refused", station.io->now() + hours(9));
+  submit("ann@sender.example", {"bob@one.org"});
+  station.peer = deliver;
+  station.run_for(seconds(1));
+  EXPECT_EQ(list({})[0].last_reply, "connection refused");
+  EXPECT_EQ(change(true, {.site = "org"}), 1U);
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.count(Kind::delivered), 1U);
+}
+
+TEST_F(Operator, RemoveTellsNobodyButTheEvents) {
+  submit("ann@sender.example", {"bob@one.org", "eve@two.example", "joe@one.org"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(change(false, {.domain = "one.org"}), 2U);
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.addresses_of(Kind::removed),
+            (std::vector<std::string>{"bob@one.org", "joe@one.org"}));
+  EXPECT_TRUE(station.notices.empty());
+  EXPECT_EQ(station.queue->counters().removed, 2U);
+  EXPECT_EQ(list({}).size(), 1U);
+  EXPECT_EQ(change(false, {}), 1U);
+  station.run_for(seconds(1));
+  EXPECT_TRUE(station.disk.messages.empty());
+}
+
+TEST_F(Operator, RemoveTakesOneDomainOutOfADelivery) {
+  submit("ann@sender.example", {"bob@one.org", "eve@two.org"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(change(false, {.domain = "one.org"}), 1U);
+  station.peer = deliver;
+  station.run_for(hours(2));
+  EXPECT_EQ(station.addresses_of(Kind::removed), std::vector<std::string>{"bob@one.org"});
+  EXPECT_EQ(station.addresses_of(Kind::delivered), std::vector<std::string>{"eve@two.org"});
+}
+
+TEST_F(Operator, RemoveWorksOnWhatIsOnDisk) {
+  for (int i = 0; i < 1000; ++i)
+    submit("ann@sender.example", {"r" + std::to_string(i) + "@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  EXPECT_EQ(change(false, {.site = "org"}), 1000U);
+  station.run_for(seconds(10));
+  EXPECT_EQ(station.count(Kind::removed), 1000U);
+  EXPECT_TRUE(station.disk.messages.empty());
+}
+
+TEST_F(Operator, RemoveLeavesWhatIsUnderWay) {
+  station.peer = nullptr;
+  submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  Job* job = station.take();
+  EXPECT_EQ(change(false, {}), 0U);
+  deliver(*job);
+  station.queue->job_done(job);
+  EXPECT_EQ(station.count(Kind::delivered), 1U);
+}
+
+TEST_F(Operator, RemoveWorksOnWhatCannotBeRead) {
+  submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  station.disk.unreadable = true;
+  EXPECT_EQ(change(false, {.site = "org"}), 1U);
+  station.run_for(seconds(1));
+  EXPECT_TRUE(station.disk.messages.empty());
+}
+
+TEST_F(Operator, ASliceIsBounded) {
+  for (int i = 0; i < 20'000; ++i) submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  const auto changed = station.queue->retry({}, 0);
+  EXPECT_LT(changed.recipients, 5000U);
+  EXPECT_NE(changed.cursor, 0U);
+}
+
+}  // namespace
+}  // namespace ringmta::queue

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A dead site holds its whole queue, one probe finds out, recovery ramps up.
+#include "station.h"
+
+namespace ringmta::queue {
+namespace {
+
+using Kind = Outcome::Kind;
+
+struct Unreachable : ::testing::Test {
+  Unreachable() {
+    station.peer = nullptr;
+    for (int i = 0; i < 1000; ++i) station.submit_to({"r" + std::to_string(i) + "@example.org"});
+    station.run_for(seconds(1));
+  }
+  Station station;
+  const SiteId site{0};
+};
+
+TEST_F(Unreachable, HoldsEverythingUntilThen) {
+  EXPECT_EQ(station.queue->work(site), 1000U);
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  EXPECT_FALSE(station.queue->has_work(site));
+  EXPECT_EQ(station.take(), nullptr);
+  station.sites_with_work.clear();
+  station.run_for(minutes(4));
+  EXPECT_TRUE(station.sites_with_work.empty());
+  EXPECT_EQ(station.count(Kind::deferred), 0U);
+  EXPECT_EQ(station.queue->counters().ready, 1000U);
+}
+
+TEST_F(Unreachable, ThenOneProbes) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  station.sites_with_work.clear();
+  station.run_for(minutes(5) + seconds(1));
+  EXPECT_EQ(station.sites_with_work.size(), 1U);
+  EXPECT_EQ(station.queue->work(site), 1U);
+  EXPECT_NE(station.take(), nullptr);
+  EXPECT_EQ(station.take(), nullptr);
+}
+
+TEST_F(Unreachable, NoAttemptCountsAgainstWhatWasHeld) {
+  for (int i = 0; i < 10; ++i) {
+    station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+    station.run_for(minutes(6));
+  }
+  Job* job = station.take();
+  ASSERT_NE(job, nullptr);
+  EXPECT_EQ(job->attempt, 1);
+}
+
+// After a success, twice as many per round trip.
+TEST_F(Unreachable, RecoveryRampsUp) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  station.run_for(minutes(5) + seconds(1));
+  std::vector<size_t> rounds;
+  for (int round = 0; round < 7; ++round) {
+    std::vector<Job*> out;
+    while (Job* job = station.take()) out.push_back(job);
+    rounds.push_back(out.size());
+    for (Job* job : out) {
+      deliver(*job);
+      station.queue->job_done(job);
+    }
+  }
+  EXPECT_EQ(rounds, (std::vector<size_t>{1, 3, 6, 12, 24, 48, 96}));
+  station.peer = deliver;
+  station.sites_with_work.insert(0);
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.count(Kind::delivered), 1000U);
+}
+
+TEST_F(Unreachable, AProbeAnsweredBy421OpensNothing) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  station.run_for(minutes(5) + seconds(1));
+  Job* job = station.take();
+  ASSERT_NE(job, nullptr);
+  judge_all(*job, Verdict::deferred, 421, "4.3.2 overloaded", smtp::Phase::mail);
+  station.queue->job_done(job);
+  EXPECT_EQ(station.queue->work(site), 1U);
+}
+
+TEST_F(Unreachable, SuccessOnAnOldConnectionEndsTheHold) {
+  Job* job = station.take();
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  EXPECT_FALSE(station.queue->has_work(site));
+  deliver(*job);
+  station.queue->job_done(job);
+  EXPECT_TRUE(station.queue->has_work(site));
+  EXPECT_LE(station.queue->work(site), 3U);
+}
+
+TEST_F(Unreachable, NewAddressesDeserveAProbe) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + hours(5));
+  station.queue->set_route_addresses(0, {host_at("192.0.2.99:25")});
+  EXPECT_EQ(station.queue->work(site), 1U);
+}
+
+TEST(UnreachableSites, DelayNoOther) {
+  QueueOptions options = plain_options();
+  options.routes = {route_to("dead", {"dead.example"}), route_to("alive", {"*"})};
+  Station two(options);
+  two.queue->site_failed({0}, "connection refused", two.io->now() + hours(5));
+  for (int i = 0; i < 100; ++i) {
+    two.submit_to({"a@dead.example"});
+    two.submit_to({"b@alive.example"});
+    two.submit_to({"a@dead.example", "b@alive.example"});
+  }
+  two.run_for(seconds(1));
+  EXPECT_EQ(two.count(Kind::delivered), 200U);
+}
+
+}  // namespace
+}  // namespace ringmta::queue
