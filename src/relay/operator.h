@@ -9,13 +9,12 @@
 #include <vector>
 
 #include "exchange.h"
+#include "ringmta/base/version.h"
 #include "ringmta/config/settings.h"
 #include "ringmta/http/control_server.h"
 #include "ringmta/http/snapshot.h"
 
 namespace ringmta::relay {
-
-inline constexpr std::string_view kVersion = "0.1.0";
 
 class Operator final {
  public:

@@ -115,7 +115,7 @@ void ShardRelay::wire() {
     static_cast<events::Writer*>(self)->on_event(event);
   });
 
-  const auto stage = [this](bool (*run)(void*)) { loop_->add_stage(this, run); };
+  const auto stage = [this](shard::Loop::Stage work) { loop_->add_stage(this, work); };
   stage([](void* self) { return static_cast<ShardRelay*>(self)->letters(); });
   stage([](void* self) { return static_cast<ShardRelay*>(self)->spool_results(); });
   stage([](void* self) { return static_cast<ShardRelay*>(self)->queue_->run(); });

@@ -52,6 +52,7 @@ std::span<const Event> Io::turn(Monotonic until) {
   impl.rearm();
   impl.deliver_held();
   impl.begin_closing();
+  impl.deliver_parked();
   const bool something = !impl.events.empty();
   impl.submit_and_wait(until, !something);
   now_ = read_monotonic();
@@ -122,6 +123,11 @@ void Io::Impl::on_completion(const io_uring_cqe& completion) {
     case Operation::doorbell:
       events.push_back({options.doorbell, {}, {}, 0, EventKind::mail});
       arm_doorbell();
+      return;
+    case Operation::datagram_receive:
+    case Operation::datagram_send:
+    case Operation::datagram_cancel:
+      on_datagram_completion(operation, slot, completion);
       return;
     case Operation::receive:
     case Operation::send:

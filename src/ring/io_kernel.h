@@ -14,8 +14,11 @@
 
 #include <liburing.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <vector>
 
 #include "ringmta/base/intrusive_list.h"
@@ -34,7 +37,10 @@ enum class Operation : uint8_t {
   connect,
   cancel,
   file,
-  doorbell
+  doorbell,
+  datagram_receive,
+  datagram_send,
+  datagram_cancel
 };
 
 constexpr uint64_t user_data(Operation operation, uint32_t index, uint32_t generation = 0) {
@@ -77,14 +83,36 @@ struct Stream {
   SocketAddress peer{};
 };
 
+struct Datagram {
+  explicit Datagram(Token owner) : token(owner) {}
+
+  ListLink link;  // on starved_datagrams
+  int fd = -1;
+  Token token;
+  SlotHandle slot{};
+  uint32_t in_flight = 0;  // completions owed: receive, sends, cancel
+  bool receiving = false;  // a multishot receive is armed
+  bool closing = false;
+};
+
+// A datagram on its way to the kernel, in memory that stays where it is.
+struct DatagramSend {
+  SlotHandle socket{};
+  SocketAddress to{};
+  std::vector<std::byte> data;
+  iovec part{};
+  msghdr message{};
+};
+
 struct Listener {
   int fd = -1;
   Token token{};
   bool wanted = false;  // neither stopped nor paused
   bool armed = false;
-  bool full = false;  // waits for a free stream slot
+  bool cancelling = false;
   bool is_unix = false;
   Monotonic retry_at = Monotonic::never();  // after an error that would repeat at once (EMFILE)
+  std::deque<int> parked;  // accepted when nobody wanted them or no slot was free, in order
 };
 
 struct OpenFile {
@@ -146,7 +174,9 @@ struct Io::Impl {
 
   // Listeners.
   void arm_accept(uint32_t index);
+  void cancel_accept(uint32_t index);
   void on_accept(uint32_t index, const io_uring_cqe& completion);
+  void deliver_parked();
   void retry_listeners();
 
   // Streams.
@@ -164,6 +194,14 @@ struct Io::Impl {
   void abort_stream(Stream& stream);
   void free_stream(Stream& stream);
 
+  // Datagrams.
+  Datagram* datagram(DatagramId id) { return datagrams.find({id.index, id.generation}); }
+  void arm_datagrams(Datagram& socket);
+  void on_datagram_receive(Datagram& socket, const io_uring_cqe& completion);
+  void on_datagram_send(uint32_t index, int32_t result);
+  void on_datagram_completion(Operation operation, SlotHandle slot, const io_uring_cqe& completion);
+  void free_datagram_if_done(Datagram& socket);
+
   // Files.
   FileOperation& new_file_operation(FileId file, Token token, SlotHandle& slot);
   void on_file(SlotHandle slot, int32_t result);
@@ -180,15 +218,21 @@ struct Io::Impl {
   int doorbell_fd = -1;
   uint64_t doorbell_value = 0;
   Prng random;
+  std::array<uint64_t, 32> entropy{};  // of getrandom(2), so that not each number is a system call
+  size_t entropy_left = 0;
   std::vector<Event> events;
   std::vector<Listener> listeners;
   SlotPool<Stream, 64> streams;
+  SlotPool<Datagram, 64> datagrams;
+  std::vector<std::unique_ptr<DatagramSend>> datagram_sends;  // their memory is used again
+  std::vector<uint32_t> datagram_sends_free;
   SlotPool<FileOperation, 64> file_operations;
   std::vector<OpenFile> files;
   std::vector<std::vector<std::byte>> spent;  // held octets the current events refer to
   std::vector<SlotHandle> just_closed;
-  IntrusiveList<Stream, &Stream::link> starved;    // wait for a receive buffer
-  IntrusiveList<Stream, &Stream::link> resumed;    // read() again, something was held
+  IntrusiveList<Stream, &Stream::link> starved;                // wait for a receive buffer
+  IntrusiveList<Datagram, &Datagram::link> starved_datagrams;  // likewise
+  IntrusiveList<Stream, &Stream::link> resumed;                // read() again, something was held
   IntrusiveList<Stream, &Stream::link> lingering;  // closing, the peer has not ended; by deadline
 };
 

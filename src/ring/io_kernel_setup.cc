@@ -107,6 +107,7 @@ Io::Impl::Impl(const IoOptions& chosen)
     : options(chosen),
       random(chosen.random_seed != 0 ? chosen.random_seed : seed_from_system()),
       streams(chosen.streams_max),
+      datagrams(chosen.datagrams_max),
       file_operations(UINT32_MAX) {
   events.reserve(1024);
 }
@@ -117,8 +118,13 @@ Io::Impl::~Impl() {
     stream.link.unlink();
     ::close(stream.fd);
   });
+  datagrams.for_each([](Datagram& socket, SlotHandle) {
+    socket.link.unlink();
+    ::close(socket.fd);
+  });
   for (const Listener& listener : listeners) {
     if (listener.fd >= 0) ::close(listener.fd);
+    for (const int fd : listener.parked) ::close(fd);
   }
   for (const OpenFile& file : files) {
     if (file.fd >= 0) ::close(file.fd);

@@ -2,8 +2,9 @@
 // Streams and listeners over io_uring: multishot accept, multishot receive into provided buffers,
 // sends that finish short writes here, and the steps of closing.
 //
-// Limits: streams_max per shard (then accepting pauses: clients wait in the backlog), 8 parts a
-// send. A receive that finds no buffer (ENOBUFS) ends; it is armed again when buffers come back.
+// Limits: streams_max per shard (then accepting pauses: clients wait in the backlog, and those that
+// a multishot accept had already taken from it are parked), 8 parts a send. A receive that finds no
+// buffer (ENOBUFS) ends; it is armed again when buffers come back.
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -76,10 +77,7 @@ void Io::pause_listening(ListenerId id) {
   Listener& listener = impl_->listeners.at(id.index);
   if (!listener.wanted) return;
   listener.wanted = false;
-  if (!listener.armed) return;
-  io_uring_sqe* sqe = impl_->entry();
-  io_uring_prep_cancel64(sqe, user_data(Operation::accept, id.index), 0);
-  sqe->user_data = user_data(Operation::none, SlotHandle{});
+  impl_->cancel_accept(id.index);
 }
 
 void Io::resume_listening(ListenerId id) {
@@ -96,34 +94,49 @@ void Io::stop_listening(ListenerId id) {
   ::shutdown(listener.fd, SHUT_RDWR);  // refuses newcomers at once; the accept ends by its cancel
   ::close(listener.fd);
   listener.fd = -1;
+  for (const int fd : listener.parked) ::close(fd);
+  listener.parked.clear();
 }
 
 void Io::Impl::arm_accept(uint32_t index) {
   Listener& listener = listeners[index];
   if (listener.armed || !listener.wanted || listener.fd < 0) return;
-  if (streams.size() >= streams.capacity()) {
-    listener.full = true;
-    return;
-  }
+  if (!listener.parked.empty() || streams.size() >= streams.capacity()) return;
   io_uring_sqe* sqe = entry();
   io_uring_prep_multishot_accept(sqe, listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
   sqe->user_data = user_data(Operation::accept, index);
   listener.armed = true;
-  listener.full = false;
-  listener.retry_at = Monotonic::never();
+}
+
+void Io::Impl::cancel_accept(uint32_t index) {
+  Listener& listener = listeners[index];
+  if (!listener.armed || listener.cancelling) return;
+  listener.cancelling = true;
+  io_uring_sqe* sqe = entry();
+  io_uring_prep_cancel64(sqe, user_data(Operation::accept, index), 0);
+  sqe->user_data = user_data(Operation::none, SlotHandle{});
 }
 
 void Io::Impl::on_accept(uint32_t index, const io_uring_cqe& completion) {
   Listener& listener = listeners[index];
   const bool over = (completion.flags & IORING_CQE_F_MORE) == 0;
-  if (over) listener.armed = false;
+  if (over) {
+    listener.armed = false;
+    listener.cancelling = false;
+  }
   if (completion.res >= 0) {
-    Stream* made = listener.wanted ? new_stream(completion.res, listener.token) : nullptr;
-    if (made == nullptr) {
+    if (listener.fd < 0) {
       ::close(completion.res);
-    } else {
-      push(EventKind::accepted, *made, 0);
+      return;
     }
+    const bool in_turn = listener.wanted && listener.parked.empty();
+    Stream* made = in_turn ? new_stream(completion.res, listener.token) : nullptr;
+    if (made != nullptr) {
+      push(EventKind::accepted, *made, 0);
+    } else {
+      listener.parked.push_back(completion.res);
+    }
+    if (streams.size() >= streams.capacity()) cancel_accept(index);
   } else if (completion.res != -ECANCELED && listener.wanted) {
     events.push_back({listener.token, {}, {}, completion.res, EventKind::accepted});
     listener.retry_at = owner->now() + kAcceptRetry;
@@ -132,11 +145,27 @@ void Io::Impl::on_accept(uint32_t index, const io_uring_cqe& completion) {
   if (over) arm_accept(index);
 }
 
+// Who was accepted without being wanted comes before anybody the backlog holds.
+void Io::Impl::deliver_parked() {
+  for (Listener& listener : listeners) {
+    while (listener.wanted && !listener.parked.empty()) {
+      Stream* made = new_stream(listener.parked.front(), listener.token);
+      if (made == nullptr) return;
+      listener.parked.pop_front();
+      push(EventKind::accepted, *made, 0);
+    }
+  }
+}
+
+// An accept that ended, because there was no room or after an error, begins again when it can.
 void Io::Impl::retry_listeners() {
   for (uint32_t index = 0; index < listeners.size(); ++index) {
     Listener& listener = listeners[index];
-    const bool room = listener.full && streams.size() < streams.capacity();
-    if (room || listener.retry_at <= owner->now()) arm_accept(index);
+    if (listener.retry_at != Monotonic::never()) {
+      if (owner->now() < listener.retry_at) continue;
+      listener.retry_at = Monotonic::never();
+    }
+    arm_accept(index);
   }
 }
 
@@ -310,9 +339,10 @@ void Io::Impl::deliver_held() {
 
 // The buffers of the last turn's events go back to the kernel, and who starved is served again.
 void Io::Impl::rearm() {
-  if (!starved.empty()) buffers.grow();
-  if (!buffers.publish() || starved.empty()) return;
+  if (!starved.empty() || !starved_datagrams.empty()) buffers.grow();
+  if (!buffers.publish()) return;
   while (Stream* stream = starved.pop_front()) arm_receive(*stream);
+  while (Datagram* socket = starved_datagrams.pop_front()) arm_datagrams(*socket);
 }
 
 // ---- sending

@@ -309,6 +309,7 @@ void Server::on_event(const ring::Event& event) {
       break;
     case ring::EventKind::accepted:
     case ring::EventKind::connected:
+    case ring::EventKind::datagram:
     case ring::EventKind::file_done:
     case ring::EventKind::mail:
       RINGMTA_ASSERT(false);

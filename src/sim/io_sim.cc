@@ -12,6 +12,7 @@ Io::Impl::Impl(const IoOptions& chosen, sim::World::Impl& in)
       id(in.ios_made++),
       random(chosen.random_seed != 0 ? chosen.random_seed : in.random.next()),
       streams(chosen.streams_max),
+      datagrams(chosen.datagrams_max),
       file_operations(UINT32_MAX) {
   world.ios.push_back(this);
 }
@@ -33,9 +34,13 @@ void Io::Impl::die(sim::Crash kind) {
     stream.link.unlink();
     streams.release(slot);
   });
+  datagrams.for_each([&](Datagram&, SlotHandle slot) { datagrams.release(slot); });
+  datagrams_arrived.clear();
   file_operations.for_each([&](FileOperation& operation, SlotHandle slot) {
     if (operation.kind == sim::DiskOperation::write) {
       // It may have reached the disk or not; what a power failure leaves of it is decided there.
+      // Nobody was told that it is durable, so it is not.
+      operation.durability = Durability::none;
       if (kind == sim::Crash::power || world.random.below(2) == 0) perform(operation);
     }
     file_operations.release(slot);
@@ -59,6 +64,7 @@ Result<std::unique_ptr<Io>> Io::create(const IoOptions& options) {
 }
 
 uint64_t Io::random() { return impl_->random.next(); }
+uint64_t Io::secure_random() { return impl_->random.next(); }  // a secret only from who has no seed
 
 std::string Io::features() const { return "simulated"; }
 
@@ -81,6 +87,7 @@ std::span<const Event> Io::turn(Monotonic until) {
     impl.rung = false;
     impl.events.push_back({impl.options.doorbell, {}, {}, 0, EventKind::mail});
   }
+  impl.tell_datagrams();
   IntrusiveList<Stream, &Stream::link> telling;
   while (Stream* stream = impl.ready.pop_front()) telling.push_back(*stream);
   while (Stream* stream = telling.pop_front()) impl.tell(*stream);
@@ -100,7 +107,8 @@ std::span<const Event> Io::turn(Monotonic until) {
 // work for stages before them.
 bool Io::Impl::runnable() const {
   if (dead) return false;
-  if (until <= world.now || empty_turns < 2 || rung || !queued.empty() || !ready.empty()) {
+  if (until <= world.now || empty_turns < 2 || rung || !queued.empty() || !ready.empty() ||
+      !datagrams_arrived.empty()) {
     return true;
   }
   return std::any_of(listeners.begin(), listeners.end(),

@@ -48,6 +48,22 @@ struct Stream {
   sim::Side& theirs() { return connection->sides[1 - side]; }
 };
 
+struct Datagram {
+  explicit Datagram(Token owner) : token(owner) {}
+
+  Token token;
+  SocketAddress local{};
+  SocketAddress peer{};  // length 0: none
+  uint32_t waiting = 0;  // arrived or failed, not told yet
+};
+
+// Something of a socket still to be told: a datagram with its sender in front, or an error.
+struct DatagramArrival {
+  SlotHandle socket{};
+  int32_t result = 0;
+  std::vector<std::byte> data;  // empty with an error
+};
+
 struct Listener {
   Token token{};
   SocketAddress address{};
@@ -107,6 +123,12 @@ struct Io::Impl {
   void abort_stream(Stream& stream);
   void leave_connection(Stream& stream, bool crashed);
 
+  // Datagrams.
+  Datagram* datagram(DatagramId name) { return datagrams.find({name.index, name.generation}); }
+  void on_datagram(SlotHandle slot, const SocketAddress& from, Bytes data);
+  void on_datagram_error(SlotHandle slot, int32_t result);
+  void tell_datagrams();
+
   // Files.
   void submit(FileOperation operation, FileId file);
   void complete(SlotHandle slot);
@@ -131,6 +153,8 @@ struct Io::Impl {
   std::vector<std::vector<std::byte>> spent;  // what the current events' data refers to
   std::vector<Listener> listeners;
   SlotPool<Stream, 64> streams;
+  SlotPool<Datagram, 64> datagrams;
+  std::vector<DatagramArrival> datagrams_arrived;
   SlotPool<FileOperation, 64> file_operations;
   std::vector<OpenFile> files;
   IntrusiveList<Stream, &Stream::link> ready;  // have something to be told

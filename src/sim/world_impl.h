@@ -57,6 +57,7 @@ struct World::Impl {
   void transmit_end(const ConnectionPointer& connection, size_t to);
   void transmit_reset(const ConnectionPointer& connection, size_t to);
   SocketAddress unused_port(SocketAddress address);
+  void transmit_datagram(const SocketAddress& from, const SocketAddress& to, Bytes data);
 
   // Files.
   std::optional<DiskFault> strike(DiskOperation operation, const std::string& path);
@@ -89,6 +90,8 @@ struct World::Impl {
   void arrive(const ConnectionPointer& connection, size_t to, std::vector<std::byte> data);
   static void reset(Side& side);
   void fail_attempt(const Side& side, int32_t result);
+  void arrive_datagram(const SocketAddress& from, const SocketAddress& to, Bytes data);
+  void bounce_datagram(const SocketAddress& from, const SocketAddress& to);
 
   std::vector<Scheduled> scheduled_;  // a heap, the earliest first
   uint64_t sequence_ = 0;

@@ -42,11 +42,25 @@ bool cut(Bytes& left, size_t length, std::string_view& text) {
 
 }  // namespace
 
-void seal(SegmentHeader& header) { header.crc = crc_before(header, offsetof(SegmentHeader, crc)); }
+void put_segment_header(SegmentHeader header, std::byte* block) {
+  header.crc = crc_before(header, offsetof(SegmentHeader, crc));
+  std::memset(block, 0, kBlock);
+  store(block, header);
+  store(block + kHeaderCopyAt, header);
+}
 
-bool valid(const SegmentHeader& header) {
-  return header.magic == kSegmentMagic && header.version == kFormatVersion &&
-         header.crc == crc_before(header, offsetof(SegmentHeader, crc));
+std::optional<SegmentHeader> segment_header(Bytes block, uint32_t number) {
+  std::optional<SegmentHeader> newest;
+  for (const size_t at : {size_t{0}, kHeaderCopyAt}) {
+    if (block.size() < at + sizeof(SegmentHeader)) break;
+    const auto header = load<SegmentHeader>(block.data() + at);
+    if (header.magic != kSegmentMagic || header.version != kFormatVersion ||
+        header.number != number || header.crc != crc_before(header, offsetof(SegmentHeader, crc))) {
+      continue;
+    }
+    if (!newest || header.epoch > newest->epoch) newest = header;
+  }
+  return newest;
 }
 
 void seal(BatchHeader& header) { header.crc = crc_before(header, offsetof(BatchHeader, crc)); }
@@ -90,6 +104,11 @@ bool check_message(Bytes payload, uint32_t payload_crc) {
   if (!fixed) return false;
   return crc32c(payload.first(fixed->content_offset)) == payload_crc &&
          crc32c(payload.subspan(fixed->content_offset)) == fixed->content_crc;
+}
+
+bool check_payload(uint32_t type, Bytes payload, uint32_t payload_crc) {
+  return type == static_cast<uint32_t>(RecordType::message) ? check_message(payload, payload_crc)
+                                                            : crc32c(payload) == payload_crc;
 }
 
 size_t head_length(const MessageHead& head) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -28,19 +29,27 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
 inline constexpr uint64_t kSegmentMagic = 0x31544E454D474553;  // "SEGMENT1"
 inline constexpr uint64_t kBatchMagic = 0x3148435441424D52;    // "RMBATCH1"
 inline constexpr uint32_t kFormatVersion = 1;
-inline constexpr uint32_t kRecordAlign = 8;
+inline constexpr uint32_t kRecordAlign = 8;  // places in a segment are counted in it
 
-// The first block of a segment; the rest of the block is zero.
+enum class SegmentUse : uint32_t {
+  spare = 1,   // holds nothing: recovery need not look at the rest
+  open = 2,    // holds, or is about to hold, batches
+  retired = 3  // given back to the file system but for this block, which keeps its name
+};
+
+// The first block of a segment holds this twice, in sectors of their own, so that one damaged
+// sector does not hide a segment; the rest of the block is zero.
 struct SegmentHeader {
   uint64_t magic = kSegmentMagic;
   uint32_t version = kFormatVersion;
   uint32_t number = 0;
-  uint64_t epoch = 0;  // another in each life of the segment
+  uint64_t epoch = 0;  // growing: another in each life of the segment
   uint64_t size = 0;   // octets of the file
-  uint32_t reserved = 0;
+  SegmentUse use = SegmentUse::spare;
   uint32_t crc = 0;  // of what is before it
 };
 static_assert(sizeof(SegmentHeader) == 40);
+inline constexpr size_t kHeaderCopyAt = 2048;
 
 struct BatchHeader {
   static constexpr uint32_t kDamageKnown = 1;  // recovery has seen and reported the damage in it
@@ -59,7 +68,7 @@ struct BatchHeader {
   uint32_t previous_end = 0;
   uint32_t crc = 0;  // of what is before it
 };
-static_assert(sizeof(BatchHeader) == 72);
+static_assert(sizeof(BatchHeader) == 64);
 
 enum class RecordType : uint32_t {
   message = 0x01544D52,    // "RMT" and a number
@@ -106,8 +115,10 @@ struct Place {
   uint32_t number = 0;
 };
 
-void seal(SegmentHeader& header);
-bool valid(const SegmentHeader& header);
+// Both copies, sealed, into a block.
+void put_segment_header(SegmentHeader header, std::byte* block);
+// The newer of the copies that are valid and have this number.
+std::optional<SegmentHeader> segment_header(Bytes block, uint32_t number);
 void seal(BatchHeader& header);
 bool valid(const BatchHeader& header, Place place, uint64_t room);
 uint32_t header_check(const RecordHeader& header, Place place, uint64_t offset);
@@ -117,6 +128,9 @@ bool known(uint32_t type);
 bool check_message(Bytes payload, uint32_t payload_crc);
 // The fixed part, where the lengths in it agree with the payload's.
 std::optional<MessageFixed> message_fixed(Bytes payload);
+
+// Both kinds of records in one question: `payload` is whole.
+bool check_payload(uint32_t type, Bytes payload, uint32_t payload_crc);
 
 // Head: MessageFixed and envelope. 0: something is too long to be written.
 size_t head_length(const MessageHead& head);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What only the kernel's implementation can show: other threads, real clocks, buffers that run out.
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <string>
@@ -118,6 +119,31 @@ TEST_P(Kernel, PausesAndClosesWhileStarved) {
   for (size_t i = 0; i < pairs.size(); i += 2) {
     ASSERT_TRUE(drive([&] { return closed(pairs[i].server); })) << i;
   }
+}
+
+// A multishot accept takes the whole backlog at once, more than there are slots for.
+TEST_P(Kernel, ServesWhoCameWhileFullInTheirOrder) {
+  constexpr char kClients = 10;
+  IoOptions options;
+  options.streams_max = 2;
+  open_io(options);
+  listen();
+  const SocketAddress address = listening();
+  std::vector<int> clients;
+  for (char i = 0; i < kClients; ++i) {
+    clients.push_back(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(clients.back(), address.get(), address.length), 0);
+    ASSERT_EQ(::send(clients.back(), &i, 1, MSG_NOSIGNAL), 1);
+  }
+  for (char i = 0; i < kClients; ++i) {
+    const StreamId server = accept();
+    io->read(server);
+    ASSERT_TRUE(drive([&] { return !received(server).empty(); }));
+    EXPECT_EQ(received(server)[0], i);
+    EXPECT_LE(io->streams_open(), 2U);
+    io->close(server, CloseMode::abort);
+  }
+  for (const int client : clients) ::close(client);
 }
 
 TEST_P(Kernel, SharesAPortBetweenListeners) {

@@ -27,7 +27,7 @@ const SocketAddress kPort = *parse_socket_address("127.0.0.1:25", 0);
 class Citizen final {
  public:
   explicit Citizen(World& world, int number)
-      : io_(*ring::Io::create({})), loop_(*io_), text_(5000, static_cast<char>('a' + number)) {
+      : text_(5000, static_cast<char>('a' + number)), io_(*ring::Io::create({})), loop_(*io_) {
     loop_.handle(Owner::test, this, [](void* self, const Event& event) {
       static_cast<Citizen*>(self)->on_event(event);
     });
@@ -85,9 +85,9 @@ class Citizen final {
     }
   }
 
+  std::string text_;  // outlives io_, which may still write from it
   std::unique_ptr<ring::Io> io_;
   shard::Loop loop_;
-  std::string text_;
   ring::FileId log_;
   ring::Timer timer_;
   int rounds_ = 0;

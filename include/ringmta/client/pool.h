@@ -2,10 +2,14 @@
 // Connections of one shard to the sites it delivers to: opened when there is work, reused while
 // there is, closed when idle too long. A connection pulls its next job; nobody pushes. What is owed
 // by the peer has a timeout per phase (RFC 5321 4.5.3.2).
+//
+// The insight: a job is taken only by a connection that has got past EHLO, so whatever keeps a site
+// from being reached costs one attempt of one connection, never one per message.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "ringmta/queue/queue.h"
@@ -33,9 +37,13 @@ struct ClientPoolOptions {
   Milliseconds host_retry_after =
       seconds(60);  // a host that refused or did not answer is skipped for so long (first)
   Milliseconds host_retry_longest = minutes(30);
-  uint32_t connections_max = 20000;    // of this shard, all sites
-  bool deliver_to_loopback = false;    // permission to connect to 127.0.0.0/8 and ::1
-  SocketAddress source4{}, source6{};  // bind addresses, length 0: the system's choice
+  uint32_t hosts_tried_max = 5;  // of a site in a row, before the site counts as unreachable
+  Milliseconds connection_age_max = minutes(5);  // an older one begins no transaction; 0: any
+  Milliseconds lent_wait_max = seconds(60);      // a lent job not begun by then goes back
+  Milliseconds stalled_after = minutes(2);       // without progress for so long: the watchdog tells
+  uint32_t connections_max = 20000;              // of this shard, all sites
+  bool deliver_to_loopback = false;              // permission to connect to 127.0.0.0/8 and ::1
+  SocketAddress source4{}, source6{};            // bind addresses, length 0: the system's choice
 };
 
 struct ClientCounters {
@@ -43,6 +51,9 @@ struct ClientCounters {
   uint64_t opened = 0, connect_failures = 0, lost = 0;
   uint64_t transactions = 0, bdat_transactions = 0;
   uint64_t timeouts = 0;
+  uint64_t stalled = 0;        // connections (and sites with work) found without progress
+  uint64_t site_failures = 0;  // no host of a site could be reached
+  uint64_t sends = 0;          // writes to peers
 };
 
 class Pools final {
@@ -53,13 +64,18 @@ class Pools final {
                            queue::Job* job));  // return_job: a job lent by another shard is done
   ~Pools();
 
+  // Where this relay listens itself: nothing is delivered there (a wildcard address counts for
+  // every address of this machine).
+  void set_own_addresses(std::span<const SocketAddress> listening);
+
   void site_has_work(queue::SiteId site);  // from the queue
   void lent(
       queue::Job* job);  // from another shard: deliver it here (this shard is the site's home)
   void on_event(const ring::Event& event);  // events with Owner::client tokens, timers included
   bool run();         // stage: begin transactions, open connections, flush output
   void stop();        // finish what is in flight, then QUIT; begin nothing
-  bool idle() const;  // nothing in flight
+  void abort();       // end every connection now; what was in flight is judged
+  bool idle() const;  // nothing in flight, no connection open
   const ClientCounters& counters() const;
 
  private:

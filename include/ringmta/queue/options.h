@@ -14,11 +14,11 @@
 namespace ringmta::queue {
 
 struct ResolvedHost {
-  std::string name;       // as configured, "smtp.example.net:25", or the MX host's name
-  SocketAddress address;  // one entry per address; those of one name stand together, in the order
-                          // in which they are to be tried (RFC 6724)
-  uint32_t preference =
-      0;  // lower is tried first; among equals the choice is random (RFC 5321 5.1)
+  std::string name;         // as configured, "smtp.example.net:25", or the MX host's name
+  SocketAddress address;    // one entry per address; those of one name stand together, in the order
+                            // in which they are to be tried (RFC 6724)
+  uint16_t preference = 0;  // of the MX record: lower is tried first; among equals the choice is
+                            // random (RFC 5321 5.1)
 };
 
 struct RetryOptions {
@@ -68,8 +68,8 @@ struct Site {
   std::vector<ResolvedHost> hosts;
   uint32_t connections_max = 0;              // all shards together
   uint32_t local_share = 0;                  // of this shard; 0: the home shard has them
-  uint32_t messages_per_connection_max = 0;  // of its route; 0: any
-  bool lmtp = false;                         // of its route
+  uint32_t messages_per_connection_max = 0;  // 0: any
+  bool lmtp = false;
   ShardId home{};
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one seam between the relay and the world: streams, files, clocks, randomness, doorbells.
+// The one seam between the relay and the world: streams, datagrams, files, clocks, randomness,
+// doorbells.
 //
 // The insight: nothing above this line knows a descriptor, a submission entry or a system call. A
 // shard asks for things (send this, read that), then calls turn() once per loop; what happened
@@ -64,6 +65,12 @@ struct StreamId {
   constexpr bool operator==(const StreamId&) const = default;
   constexpr explicit operator bool() const { return index != UINT32_MAX; }
 };
+struct DatagramId {
+  uint32_t index = UINT32_MAX;
+  uint32_t generation = 0;
+  constexpr bool operator==(const DatagramId&) const = default;
+  constexpr explicit operator bool() const { return index != UINT32_MAX; }
+};
 struct ListenerId {
   uint32_t index = UINT32_MAX;
 };
@@ -81,6 +88,9 @@ enum class EventKind : uint8_t {
            // stream
   sent,    // the send() left: result 0 or -errno
   closed,  // the stream is gone
+  datagram,  // `data` (may be empty) is one datagram, result its octets as sent: more than there
+             // are in `data` where it was cut to a receive buffer; result -errno: one failed (ICMP,
+             // no route), the socket stays usable
   file_done,  // a file operation ended: result = octets (or 0), or -errno
   timer,      // made by the shard's timer wheel, not by Io
   mail,       // another shard rang this shard's doorbell
@@ -100,6 +110,7 @@ struct IoOptions {
   uint32_t receive_buffers = 1024;       // provided buffers, a power of two
   uint32_t receive_buffer_size = 16384;  // octets each
   uint32_t streams_max = 65536;          // open streams per shard, listeners not counted
+  uint32_t datagrams_max = 4096;         // open datagram sockets per shard
   uint64_t random_seed = 0;              // 0: from the system
   Token doorbell{};                      // token of `mail` events
   Milliseconds linger_max = seconds(2);  // how long close(graceful) waits for the peer's end
@@ -112,6 +123,13 @@ struct ListenOptions {
 
 struct ConnectOptions {
   const SocketAddress* source = nullptr;  // bind to this address first; null: the system chooses
+};
+
+// At least one of the two.
+struct DatagramOptions {
+  const SocketAddress* local = nullptr;  // bind to it; port 0 or null: a port the system takes at
+                                         // random, which nobody can foretell (RFC 6056)
+  const SocketAddress* peer = nullptr;   // sends go there, and only its datagrams are received
 };
 
 enum class CloseMode : uint8_t {
@@ -147,6 +165,9 @@ struct IoCounters {
       0;  // ENOBUFS: the stream was re-armed when buffers came back
   uint64_t completion_overflows = 0;
   uint64_t file_operations = 0;
+  uint64_t datagrams_received = 0;
+  uint64_t datagrams_sent = 0;
+  uint64_t datagrams_failed = 0;
 };
 
 class Io final {
@@ -164,7 +185,8 @@ class Io final {
 
   Monotonic now() const { return now_; }   // as of the start of the current turn
   WallTime wall() const { return wall_; }  // likewise
-  uint64_t random();
+  uint64_t random();  // for jitter and choice: fast, and foretold by who has seen enough of it
+  uint64_t secure_random();  // for what an attacker must not guess: getrandom(2)
 
   // Listening. `accepted` events carry the listener's token.
   Result<ListenerId> listen(const SocketAddress& address, const ListenOptions& options,
@@ -189,6 +211,19 @@ class Io final {
   SocketAddress peer(StreamId stream) const;
   SocketAddress local(StreamId stream) const;
   uint32_t streams_open() const;
+
+  // Datagrams. A socket receives from when it is opened until it is closed; its events carry its
+  // token and nothing else of it. Nothing is promised: datagrams are lost, doubled and reordered.
+  Result<DatagramId> open_datagram(const DatagramOptions& options, Token token);
+  // The octets are copied (they are few), so nothing is owed to the caller afterwards: no event
+  // tells of success, which would prove nothing. `to` is null on a socket that has a peer.
+  static constexpr size_t kDatagramOctetsMax = 65'507;
+  void send_datagram(DatagramId socket, Bytes data, const SocketAddress* to = nullptr);
+  // At once: nothing of it is told from the next turn on.
+  void close_datagram(DatagramId socket);
+  SocketAddress local(DatagramId socket) const;
+  SocketAddress sender(const Event& event) const;  // of a `datagram` with result >= 0
+  uint32_t datagrams_open() const;
 
   // Files. open_file, file_size, truncate and the other calls without a token may block and are for
   // start-up, shutdown and rare moments; the others end with file_done. Several operations on one

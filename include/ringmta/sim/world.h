@@ -39,6 +39,10 @@ struct NetworkOptions {
   uint32_t window_octets = 256 * 1024;  // what a peer that does not read takes in
   uint64_t reset_one_in = 0;            // each arriving segment is a reset one time in so many
   Milliseconds connect_timeout = seconds(127);  // for an unreachable peer or a full backlog
+  // Each datagram has a latency of its own, so they overtake each other. One time in so many it is
+  // lost, or arrives twice.
+  uint64_t datagram_loss_one_in = 0;
+  uint64_t datagram_double_one_in = 0;
 };
 
 struct DiskOptions {

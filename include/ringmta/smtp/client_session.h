@@ -85,7 +85,7 @@ class ClientSession final {
     finished,  // transaction `tag` is over: every recipient has had its verdict; its content memory
                // is free (while it is in an output not yet told by output_sent(), `finished` waits
                // for that)
-    close,  // the session is over (peer's 421, refused greeting, protocol error, our QUIT
+    close,     // the session is over (peer's 421, refused greeting, protocol error, our QUIT
             // answered): call abandon() for what is left, then close the connection; `reply` is why
   };
   struct Step {
@@ -142,6 +142,7 @@ class ClientSession final {
   // What the session waits for now, so that its owner sets the RFC 5321 4.5.3.2 timeout.
   Phase waiting_for() const;
   bool waiting() const;  // false: nothing is owed by the peer (idle)
+  uint64_t replies_seen() const { return replies_seen_; }  // so far: the peer makes progress
 
   // The connection ended or timed out, or step() said `close`: the recipients without verdict, one
   // per call like step(), each transaction closed by `finished`, until `more`. `phase` tells how

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Names of commands and options, by CLI11. Nothing is done here but reading them.
+#include "arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <ostream>
+
+#include "ringmta/config/closest.h"
+#include "ringmta/config/units.h"
+
+namespace ringmta::cli {
+namespace {
+
+constexpr const char* kAbout =
+    "RingMTA, an outbound SMTP relay.\n"
+    "\n"
+    "Exit status: 0 done; 1 the relay said no; 2 a mistake in the command line or configuration;\n"
+    "3 no relay answers; 4 refused for now. docs/cli.md has examples.";
+
+class Parser final {
+ public:
+  Parser() : app_(kAbout, "ringmta") {
+    app_.require_subcommand(1);
+    app_.failure_message(CLI::FailureMessage::simple);
+    serve();
+    check();
+    status();
+    top();
+    queue();
+    send();
+    version();
+  }
+
+  std::expected<Command, int> parse(int argc, const char* const* argv, const Console& console) {
+    if (const std::string mistake = unknown_command(argc, argv); !mistake.empty()) {
+      console.err << "ringmta: " << mistake << '\n';
+      return std::unexpected(kMistake);
+    }
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return std::unexpected(app_.exit(error, console.out, console.err) == 0 ? kDone : kMistake);
+    }
+    return chosen_();
+  }
+
+ private:
+  // CLI11 says no more than that a command is missing.
+  std::string unknown_command(int argc, const char* const* argv) const {
+    const CLI::App* at = &app_;
+    for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+      const std::string_view word = argv[i];
+      std::vector<std::string_view> known;
+      const CLI::App* found = nullptr;
+      for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; })) {
+        known.push_back(sub->get_name());
+        if (sub->get_name() == word) found = sub;
+      }
+      if (known.empty()) break;
+      if (found == nullptr) {
+        const std::string_view meant = config::closest(word, known);
+        std::string text = "there is no command \"" + std::string(word) + "\"";
+        if (meant.empty()) return text + "; see ringmta --help";
+        return text + "; did you mean \"" + std::string(meant) + "\"?";
+      }
+      at = found;
+    }
+    return {};
+  }
+
+  template <typename T>
+  CLI::App* add(CLI::App& to, const char* name, const char* about, T& command) {
+    CLI::App* sub = to.add_subcommand(name, about);
+    sub->callback([this, &command] { chosen_ = [&command] { return Command(command); }; });
+    return sub;
+  }
+  static void file_option(CLI::App* sub, std::string& file) {
+    sub->add_option("-c,--config", file, "configuration")
+        ->option_text(std::string("FILE [") + config::kDefaultFile + "]");
+  }
+  static void place_options(CLI::App* sub, ControlPlace& place) {
+    auto* socket = sub->add_option("--socket", place.socket, "the relay's control socket")
+                       ->option_text("PATH");
+    sub->add_option("-c,--config", place.file, "configuration that names the socket")
+        ->option_text(std::string("FILE [") + config::kDefaultFile + "]")
+        ->excludes(socket);
+  }
+  static CLI::Option* duration_option(CLI::App* sub, const char* name, Milliseconds& into,
+                                      const char* about, Milliseconds least) {
+    return sub
+        ->add_option_function<std::string>(
+            name,
+            [name, &into, least](const std::string& text) {
+              const auto duration = config::parse_duration(text);
+              if (!duration) throw CLI::ValidationError(name, duration.error().message);
+              if (*duration < least) {
+                throw CLI::ValidationError(
+                    name, "must be " + config::format_duration(least) + " or more");
+              }
+              into = *duration;
+            },
+            about)
+        ->option_text("DURATION [" + config::format_duration(into) + "]");
+  }
+
+  void serve() {
+    CLI::App* sub = add(app_, "serve", "run the relay", serve_);
+    serve_.file = config::kDefaultFile;
+    file_option(sub, serve_.file);
+  }
+  void check() {
+    CLI::App* sub =
+        add(app_, "check", "say what a configuration means, or what is wrong in it", check_);
+    check_.file = config::kDefaultFile;
+    file_option(sub, check_.file);
+    sub->add_flag("--effective", check_.effective, "print every key with the value in force");
+    sub->add_flag("--reference", check_.reference, "print docs/configuration.md")->group("");
+  }
+  void status() {
+    CLI::App* sub = add(app_, "status", "what the relay is doing", status_);
+    place_options(sub, status_.place);
+    sub->add_flag("--json", status_.json, "all figures, as one JSON object");
+    duration_option(sub, "--interval", status_.interval,
+                    "between the two looks that rates are made of; 0s: no rates", {0});
+  }
+  void top() {
+    CLI::App* sub = add(app_, "top", "the same again and again", top_);
+    place_options(sub, top_.place);
+    duration_option(sub, "--interval", top_.interval, "between two looks", {100});
+    sub->add_option("--count", top_.count, "leave after so many; 0: when interrupted")
+        ->option_text("N [0]");
+  }
+  void queue() {
+    CLI::App* group = app_.add_subcommand("queue", "look at what waits, retry it, remove it");
+    group->require_subcommand(1);
+    using What = QueueCommand::What;
+    CLI::App* list = queue_command(*group, "list", "recipients that wait", What::list);
+    list->add_option("--limit", queue_[0].limit, "how many at most; 0: all")
+        ->option_text("N [1000]");
+    CLI::App* show =
+        queue_command(*group, "show", "one message, each of its recipients", What::show);
+    show->get_option("--id")->required();
+    for (const auto& [what, name, about] :
+         {std::tuple(What::retry, "retry", "try now what waits for its next attempt"),
+          std::tuple(What::remove, "remove", "give up without telling the sender")}) {
+      QueueCommand& command = queue_[static_cast<size_t>(what)];
+      queue_command(*group, name, about, what)
+          ->add_flag("--all", command.all, "the whole queue, instead of a filter");
+    }
+  }
+  CLI::App* queue_command(CLI::App& group, const char* name, const char* about,
+                          QueueCommand::What what) {
+    QueueCommand& command = queue_[static_cast<size_t>(what)];
+    command.what = what;
+    CLI::App* sub = add(group, name, about, command);
+    place_options(sub, command.place);
+    sub->add_option("--id,id", command.id, "of the message, as in the reply to DATA and in events")
+        ->option_text("ID");
+    if (what != QueueCommand::What::show) {
+      sub->add_option("--domain", command.domain, "of the recipient")->option_text("NAME");
+      sub->add_option("--sender", command.sender, "reverse-path, without <>")
+          ->option_text("ADDRESS");
+      sub->add_option("--site", command.site, "route or site")->option_text("NAME");
+    }
+    sub->add_flag("--json", command.json, "JSON, one object a line");
+    return sub;
+  }
+  void send() {
+    CLI::App* sub = add(app_, "send", "hand a message in by SMTP", send_);
+    sub->add_option("file", send_.file, "the message, header and all; - or none: standard input")
+        ->option_text("FILE");
+    auto* server = sub->add_option("--server", send_.server, "where; a literal address or a name")
+                       ->option_text("HOST:PORT");
+    sub->add_option("-c,--config", send_.configuration,
+                    "configuration whose first listener takes it")
+        ->option_text(std::string("FILE [") + config::kDefaultFile + "]")
+        ->excludes(server);
+    auto* from =
+        sub->add_option("--from", send_.from, "reverse-path")->option_text("ADDRESS [USER@HOST]");
+    sub->add_flag("--null-sender", send_.null_sender,
+                  "the null reverse-path, as notifications have")
+        ->excludes(from);
+    sub->add_option("--to", send_.to, "recipient; may be repeated")
+        ->required()
+        ->allow_extra_args(false)
+        ->option_text("ADDRESS");
+    sub->add_option("--subject", send_.subject,
+                    "the input is a text: make a header with this subject for it")
+        ->option_text("TEXT");
+    sub->add_option("--notify", send_.notify, "never, or some of success,failure,delay (RFC 3461)")
+        ->option_text("LIST");
+    duration_option(sub, "--timeout", send_.timeout, "for each reply", {1});
+  }
+  void version() { add(app_, "version", "which version this is", version_); }
+
+  CLI::App app_;
+  std::function<Command()> chosen_;
+  ServeCommand serve_;
+  CheckCommand check_;
+  StatusCommand status_;
+  TopCommand top_;
+  QueueCommand queue_[4];
+  SendCommand send_;
+  VersionCommand version_;
+};
+
+}  // namespace
+
+std::expected<Command, int> parse_arguments(int argc, const char* const* argv,
+                                            const Console& console) {
+  return Parser().parse(argc, argv, console);
+}
+
+}  // namespace ringmta::cli

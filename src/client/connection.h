@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One connection to a next hop as the pool keeps it: the protocol machine, its stream, the jobs it
+// works on and the octets on their way out. Plain state; what happens to it is in the .cc files.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hosts.h"
+#include "ringmta/base/intrusive_list.h"
+#include "ringmta/queue/job.h"
+#include "ringmta/ring/timer_wheel.h"
+#include "ringmta/smtp/client_session.h"
+
+namespace ringmta::client {
+
+struct SitePool;
+
+// Small parts of an output put together for one send.
+struct Copy {
+  static constexpr size_t kOctets = 16'384;
+  std::byte octets[kOctets];
+};
+
+struct Connection {
+  enum class State : uint8_t {
+    connecting,  // the stream is not there yet
+    opening,     // greeting and EHLO
+    ready,       // may take work
+    leaving,     // finishes what it has, then QUIT; takes no more
+    closing      // given back to the Io; its `closed` is awaited
+  };
+  using Jobs = IntrusiveList<queue::Job, &queue::Job::link>;
+
+  explicit Connection(const smtp::ClientOptions& options) : session(options) {}
+
+  smtp::ClientSession session;
+  ListLink in_site;    // on its site's idle or able list
+  ListLink dirty;      // on the list of those run() looks at
+  ListLink idle_link;  // on the shard's list of idle ones, the oldest first
+  ring::Timer timer;   // armed no later than `deadline`; moved on only when it fires
+  Monotonic deadline = Monotonic::never();
+  SlotHandle slot{};
+  ring::StreamId stream{};
+  SitePool* site = nullptr;
+  std::shared_ptr<Host> host;
+  Jobs jobs;  // begun here, oldest first
+
+  // The output in flight: what take_output() gave, in memory that is the session's or a job's.
+  // Parts before `output_next` were handed to the Io.
+  std::vector<iovec> output;
+  size_t output_next = 0;
+  std::unique_ptr<Copy> copy;  // or all of it, copied together
+
+  Monotonic opened_at{};
+  Monotonic since{};        // the last progress in what is waited for
+  uint64_t progress = 0;    // changes whenever the peer answered or took something
+  uint64_t sends_done = 0;  // part of it
+  uint32_t begun = 0;       // transactions
+  uint32_t finished = 0;    // that ended with the peer's replies
+  State state = State::connecting;
+  uint8_t waits_for = 0;     // what `since` is about
+  bool sending = false;      // a send is with the Io
+  bool output_open = false;  // take_output() was called, output_sent() not yet
+  bool send_failed = false;
+  bool reported = false;  // by the watchdog, since the last progress
+  bool retiring = false;  // makes room for another site
+};
+
+}  // namespace ringmta::client

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The pools of a shard: what their parts share. Handlers of events only record (octets go through
+// the protocol machine, verdicts into jobs) and mark what run() must look at; all work on queue and
+// output is done there, once per turn.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "connection.h"
+#include "ringmta/base/log.h"
+#include "ringmta/base/prng.h"
+#include "ringmta/base/slot_pool.h"
+#include "ringmta/client/pool.h"
+#include "site_pool.h"
+
+namespace ringmta::client {
+
+struct Pools::Impl {
+  Impl(shard::Loop& the_loop, queue::Queue& the_queue, const ClientPoolOptions& the_options,
+       ShardId the_shard, void* the_self, void (*the_return_job)(void*, queue::Job*));
+  ~Impl();
+
+  // pools.cc: the stage, sites, what is given back.
+  bool run();
+  SitePool& site_pool(queue::SiteId id);
+  SitePool* find_site(queue::SiteId id);
+  void touch(Connection& connection);
+  void touch(SitePool& site);
+  void hand_back();
+  void release(queue::Job& job);
+  void refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason);
+  void retire_site_if_quiet(SitePool& site);
+  void arm_site(SitePool& site);
+  void on_site_timer(SitePool& site);
+  Monotonic now() const { return loop.now(); }
+
+  // serving.cc: which connection gets which job.
+  void settle(Connection& connection);
+  void unplace(Connection& connection);
+  void serve(SitePool& site);
+  Connection* pick(SitePool& site, bool pack);
+  queue::Job* next_job(SitePool& site);
+  void begin(Connection& connection, queue::Job& job);
+  bool used_up(const Connection& connection) const;
+
+  // opening.cc: when and whereto a connection is made, and what a failure means.
+  bool open_more(SitePool& site, uint32_t wanted);
+  bool may_open(SitePool& site);
+  bool open(SitePool& site);
+  bool connect(SitePool& site, const std::shared_ptr<Host>& host);
+  void wait_for_room(SitePool& site);
+  void no_longer_waiting(SitePool& site);
+  void retire(Connection& connection);
+  void fail_site(SitePool& site);
+  std::string why_not(const SitePool& site, const Host& host) const;
+  bool may_be_own(const SocketAddress& peer) const;
+  bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
+  void opened(Connection& connection, const smtp::Reply& reply);
+  void host_trouble(Connection& connection, std::string reason);
+
+  // connection.cc: what happens on a stream.
+  void on_connected(Connection& connection, int32_t result);
+  void feed(Connection& connection, Bytes data);
+  void on_session_closed(Connection& connection, const smtp::Reply& reply);
+  void on_ended(Connection& connection, int32_t result);
+  void on_closed(Connection& connection);
+  void on_timer(Connection& connection);
+  void timed_out(Connection& connection);
+  void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
+  void fail_opening(Connection& connection, std::string reason);
+  void leave(Connection& connection);
+  void close(Connection& connection, ring::CloseMode mode);
+  void set_state(Connection& connection, Connection::State state);
+  void set_deadline(Connection& connection);
+  Milliseconds timeout_of(uint8_t waits_for) const;
+
+  // verdicts.cc
+  void judge(Connection& connection, const smtp::ClientSession::Step& step, bool lost,
+             std::string_view reason);
+  void judge_all(queue::Job& job, queue::Verdict verdict, std::string_view reason);
+  void finish(Connection& connection, queue::Job& job);
+
+  // sending.cc
+  void flush(Connection& connection);
+  void gather(Connection& connection);
+  void put_together(Connection& connection);
+  void keep_copy(Connection& connection);
+  void send_next(Connection& connection);
+  void on_sent(Connection& connection, int32_t result);
+  static bool handed_over(const Connection& connection, const queue::Job& job);
+
+  // watchdog.cc
+  void watch();
+  void watch(Connection& connection);
+  void watch(SitePool& site);
+  void warn(std::string_view what);
+
+  shard::Loop& loop;
+  queue::Queue& queue;
+  const ClientPoolOptions options;
+  smtp::ClientOptions lmtp_session;
+  const ShardId shard;
+  void* const self;
+  void (*const return_job)(void* self, queue::Job* job);
+  Prng random;
+
+  SlotPool<Connection, 64> connections;
+  SlotPool<SitePool, 64> sites;
+  std::vector<uint32_t> site_slots;  // by SiteId: slot in `sites`, or kNoSlot
+  IntrusiveList<Connection, &Connection::dirty> dirty;
+  IntrusiveList<SitePool, &SitePool::dirty> dirty_sites;
+  IntrusiveList<Connection, &Connection::idle_link> idle;  // of all sites, the oldest first
+  IntrusiveList<SitePool, &SitePool::waiting> waiting;     // for room
+  Connection::Jobs done;                                   // judged, to be given back
+  std::vector<smtp::ClientSession::OutputPart> parts;      // scratch of gather()
+  std::vector<std::unique_ptr<Copy>> spare_copies;
+  std::vector<SocketAddress> own_addresses;
+  uint32_t waiting_sites = 0;  // on `waiting`
+  uint32_t retiring = 0;       // connections that end to make room
+
+  ring::Timer watch_timer;
+  uint32_t watched_connections = 0, watched_sites = 0;  // where the next slice begins
+  Monotonic warned_at{};
+  uint64_t unsaid = 0;  // warnings swallowed since
+
+  ClientCounters counters;
+  bool stopping = false;
+};
+
+inline constexpr uint32_t kNoSlot = UINT32_MAX;
+inline constexpr uint32_t kSiteBit = 0x8000'0000;     // in the slot of a site's timer token
+inline constexpr uint32_t kWatchNumber = UINT32_MAX;  // the watchdog's timer token
+
+inline ring::Token client_token(SlotHandle slot) {
+  return ring::Token::make(shard::kind(shard::Owner::client), slot);
+}
+
+}  // namespace ringmta::client

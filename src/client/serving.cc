@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which connection gets which job.
+//
+// The insight: what a message costs is mostly its writes and reads, and a transaction begun while
+// its connection has unsent output (the content after a 354, or another envelope) leaves with that
+// write. So for peers that answer fast such connections come first, and few of them carry the
+// traffic; for slow peers idle connections come first, then new ones, and pipelines get deep only
+// when no more may be opened.
+#include "pools_impl.h"
+
+namespace ringmta::client {
+
+void Pools::Impl::unplace(Connection& connection) {
+  connection.in_site.unlink();
+  if (!connection.idle_link.linked()) return;
+  connection.idle_link.unlink();
+  --counters.idle;
+}
+
+// Finds its place after something happened to it.
+void Pools::Impl::settle(Connection& connection) {
+  if (connection.state != Connection::State::ready) return;
+  SitePool& site = *connection.site;
+  if (used_up(connection)) {
+    leave(connection);
+    return;
+  }
+  // Another site has no connection at all and there is no room: who has had a turn makes some.
+  if (connection.finished > 0 && retiring < waiting_sites) {
+    retire(connection);
+    return;
+  }
+  if (!connection.session.can_begin()) {
+    unplace(connection);
+    return;
+  }
+  if (connection.jobs.empty()) {
+    if (!connection.idle_link.linked()) {
+      unplace(connection);
+      site.idle.push_front(connection);
+      idle.push_back(connection);
+      ++counters.idle;
+    }
+  } else {
+    unplace(connection);
+    if (connection.session.has_output()) {
+      site.able.push_front(connection);
+    } else {
+      site.able.push_back(connection);
+    }
+  }
+  if (site.wants_connections()) touch(site);
+}
+
+bool Pools::Impl::used_up(const Connection& connection) const {
+  if (connection.session.exhausted()) return true;
+  return connection.begun > 0 && options.connection_age_max.count > 0 &&
+         connection.opened_at + options.connection_age_max <= now();
+}
+
+Connection* Pools::Impl::pick(SitePool& site, bool pack) {
+  Connection* able = pack ? site.able.front() : nullptr;
+  if (able != nullptr && able->session.has_output()) return able;
+  while (Connection* free = site.idle.front()) {
+    if (!used_up(*free)) return free;
+    leave(*free);  // it has grown too old while it waited
+  }
+  return able;
+}
+
+// Our own work and that of other shards in turn.
+queue::Job* Pools::Impl::next_job(SitePool& site) {
+  site.lent_first = !site.lent_first;
+  if (site.lent_first || !site.work) {
+    if (queue::Job* job = site.lent.pop_front(); job != nullptr) return job;
+  }
+  if (site.work) {
+    if (queue::Job* job = queue.next_job(site.id); job != nullptr) return job;
+    site.work = false;
+  }
+  return site.lent.pop_front();
+}
+
+void Pools::Impl::serve(SitePool& site) {
+  if (!stopping) {
+    bool pack = site.fast();
+    uint32_t taken = 0;
+    while (site.wants_connections()) {
+      Connection* connection = pick(site, pack);
+      if (connection == nullptr) {
+        site.work = site.work && queue.has_work(site.id);
+        if (!site.wants_connections()) break;
+        const bool opened = open_more(site, 1 + taken);
+        if (pack || opened || site.opening > 0) break;
+        pack = true;
+        continue;
+      }
+      queue::Job* job = next_job(site);
+      if (job == nullptr) break;
+      begin(*connection, *job);
+      ++taken;
+    }
+  }
+  if (!site.wants_connections()) no_longer_waiting(site);
+  arm_site(site);
+  retire_site_if_quiet(site);
+}
+
+void Pools::Impl::begin(Connection& connection, queue::Job& job) {
+  unplace(connection);
+  job.begun = now();
+  job.peer = connection.host->address;
+  job.peer_name = connection.host->name;
+  job.peer_has_dsn = connection.session.capabilities().dsn;
+  job.possible_duplicate = false;
+  job.transaction.tag = reinterpret_cast<uintptr_t>(&job);
+  connection.jobs.push_back(job);
+  connection.session.begin(job.transaction);
+  ++connection.begun;
+  ++counters.transactions;
+  const uint32_t most = queue.site(connection.site->id).messages_per_connection_max;
+  if (most != 0 && connection.begun >= most) leave(connection);
+  feed(connection, {});  // verdicts that need no reply
+  touch(connection);
+  settle(connection);
+}
+
+}  // namespace ringmta::client

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What no single key can tell: whether the settings fit the machine and each other.
+#pragma once
+
+#include "problems.h"
+
+namespace ringmta::config {
+
+// Puts numbers where the file leaves the choice: shards, memory, waits derived from others, and the
+// names every room wants to know.
+void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems);
+
+// All checks, those of the routes too.
+void check_together(const Settings& settings, const Machine& machine, Problems& problems);
+
+void check_routes(const Settings& settings, Problems& problems);
+
+}  // namespace ringmta::config

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What follows from other settings or from the machine, unless the file says it itself.
+#include <algorithm>
+
+#include "checks.h"
+
+namespace ringmta::config {
+namespace {
+
+void lower_case(std::string& text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+}
+
+}  // namespace
+
+uint64_t memory_at_limits(const Settings& settings) {
+  const uint64_t contents =
+      settings.spool.memory_max + settings.spool.memory_max / 4;  // hard limit
+  const uint64_t buffers = uint64_t{settings.io.receive_buffers} * settings.io.receive_buffer_size;
+  return settings.shards * (contents + buffers + settings.events.buffer_max);
+}
+
+void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems) {
+  if (settings.shards == 0) {
+    const size_t processors = settings.cpus.empty() ? machine.cpus.size() : settings.cpus.size();
+    settings.shards = static_cast<uint32_t>(std::clamp<size_t>(processors, 1, kShardsMax));
+  }
+  if (machine.memory != 0 && !problems.given("spool.memory_max")) {
+    const uint64_t share = (machine.memory / 2 / settings.shards) >> 20 << 20;
+    const uint64_t least = settings.server.session.message_size_max;
+    settings.spool.memory_max = std::min(settings.spool.memory_max, std::max(share, least));
+  }
+  auto& retry = settings.queue.retry;
+  if (!problems.given("retry.longest")) retry.longest = std::max(retry.longest, retry.first);
+  auto& client = settings.client;
+  if (!problems.given("client.host_retry_longest")) {
+    client.host_retry_longest = std::max(client.host_retry_longest, client.host_retry_after);
+  }
+  settings.server.expire_after = retry.expire_after;
+  settings.server.session.hostname = settings.hostname;
+  settings.client.session.hostname = settings.hostname;
+  settings.queue.hostname = settings.hostname;
+  for (queue::Route& route : settings.queue.routes) {
+    for (std::string& domain : route.domains) lower_case(domain);
+  }
+}
+
+}  // namespace ringmta::config

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The table of keys: one row says under which name a setting stands in the file, where it goes,
+// what it may be, and what it means.
+//
+// The insight: whatever is done with keys (reading, showing, checking limits, suggesting a name,
+// writing the reference) is a walk over this table, so a new knob is one row, and its default is
+// the one its room declares.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "ringmta/config/settings.h"
+#include "value.h"
+
+namespace ringmta::config {
+
+// Where a value goes. A route's keys are about the last one of queue.routes.
+template <typename T>
+using Ref = T& (*)(Settings&);
+
+#define RINGMTA_AT(member) [](Settings& s) -> auto& { return s.member; }
+
+struct Flag {
+  Ref<bool> ref;
+};
+
+// A whole number, of 32 or 64 bits.
+struct Whole {
+  constexpr Whole(Ref<uint32_t> where, uint64_t low, uint64_t high)
+      : narrow(where), min(low), max(high) {}
+  constexpr Whole(Ref<uint64_t> where, uint64_t low, uint64_t high)
+      : wide(where), min(low), max(high) {}
+  constexpr Whole power_of_two_only() const {
+    Whole copy = *this;
+    copy.power_of_two = true;
+    return copy;
+  }
+  uint64_t get(Settings& s) const { return narrow != nullptr ? narrow(s) : wide(s); }
+  void set(Settings& s, uint64_t value) const {
+    if (narrow != nullptr) {
+      narrow(s) = static_cast<uint32_t>(value);
+    } else {
+      wide(s) = value;
+    }
+  }
+
+  Ref<uint32_t> narrow = nullptr;
+  Ref<uint64_t> wide = nullptr;
+  uint64_t min, max;
+  bool power_of_two = false;
+};
+
+// Octets with a unit.
+struct Size {
+  Whole octets;
+};
+
+struct Fraction {
+  Ref<double> ref;
+  double min, max;
+};
+
+struct Duration {
+  Ref<Milliseconds> ref;
+  Milliseconds min, max;
+};
+
+// One of some words, in the order of the enumeration behind them.
+struct Choice {
+  std::span<const std::string_view> words;
+  uint8_t (*get)(const Settings&);
+  void (*set)(Settings&, uint8_t);
+};
+
+struct Text {
+  Ref<std::string> ref;
+  Status (*check)(std::string_view);  // not asked about the empty text
+  std::string_view form;
+  bool may_be_empty = false;
+};
+
+struct Texts {
+  Ref<std::vector<std::string>> ref;
+  Status (*check)(std::string_view);
+  std::string_view form;
+};
+
+// default_port 0: the port must be written.
+struct Addresses {
+  Ref<std::vector<SocketAddress>> ref;
+  uint16_t default_port;
+};
+
+struct Networks {
+  Ref<std::vector<Network>> ref;
+};
+
+// What no other kind fits.
+struct Special {
+  Status (*read)(Settings&, const Value&);
+  std::string (*show)(const Settings&);  // as TOML
+  std::string_view form;
+};
+
+using Kind = std::variant<Flag, Whole, Size, Fraction, Duration, Choice, Text, Texts, Addresses,
+                          Networks, Special>;
+
+struct Key {
+  std::string_view section;  // "server.timeouts"; empty: the top of the file
+  std::string_view name;
+  Kind kind;
+  std::string_view meaning;       // for the reference; Markdown
+  std::string_view example = {};  // as TOML, where the default would not show how it is written
+  bool required = false;
+
+  std::string path() const;
+};
+
+struct Section {
+  std::string_view name;
+  std::string_view about;  // for the reference; Markdown
+  bool repeated = false;   // [[name]]
+};
+
+std::span<const Section> sections();  // in the order of the reference
+std::span<const Key> keys();          // section by section, in the same order
+
+// Null when there is none.
+const Section* find_section(std::string_view name);
+const Key* find_key(std::string_view section, std::string_view name);
+
+// Its parts, one file each.
+std::span<const Key> relay_keys();
+std::span<const Key> server_keys();
+std::span<const Key> queue_keys();
+std::span<const Key> client_keys();
+std::span<const Key> operator_keys();
+
+}  // namespace ringmta::config

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The sections, and all rows put together.
+#include <algorithm>
+#include <vector>
+
+#include "key.h"
+
+namespace ringmta::config {
+namespace {
+
+constexpr Section kSections[] = {
+    {"", "These stand at the top of the file, above the first `[section]`."},
+    {"server", "Taking mail in."},
+    {"server.timeouts", "What a client may keep the relay waiting for."},
+    {"route",
+     "Where mail goes. As many `[[route]]` as are needed; at least one. A recipient for whom there "
+     "is no route cannot be delivered to, so most files have one with `domains = [\"*\"]`.",
+     true},
+    {"retry", "When mail that could not be delivered is tried again, and when it is given up."},
+    {"client", "Delivering mail."},
+    {"client.timeouts", "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
+    {"queue", "Notifications about mail that could not be delivered."},
+    {"spool", "Accepted mail on disk."},
+    {"events", "What became of each recipient, for whoever counts, bills or alarms."},
+    {"control", "The operator's door."},
+    {"metrics", "Figures for monitoring."},
+    {"shards", "Threads of the relay, each with its own ring, memory and log."},
+    {"dns", "Names."},
+    {"ring",
+     "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
+     "otherwise."},
+};
+
+std::vector<Key> in_order_of_sections() {
+  std::vector<Key> all;
+  for (const auto part :
+       {relay_keys(), server_keys(), queue_keys(), client_keys(), operator_keys()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {
+    return find_section(a.section) < find_section(b.section);
+  });
+  return all;
+}
+
+}  // namespace
+
+std::string Key::path() const {
+  return section.empty() ? std::string(name) : std::string(section) + "." + std::string(name);
+}
+
+std::span<const Section> sections() { return kSections; }
+
+std::span<const Key> keys() {
+  static const std::vector<Key> all = in_order_of_sections();
+  return all;
+}
+
+const Section* find_section(std::string_view name) {
+  const auto found = std::find_if(std::begin(kSections), std::end(kSections),
+                                  [&](const Section& section) { return section.name == name; });
+  return found == std::end(kSections) ? nullptr : found;
+}
+
+const Key* find_key(std::string_view section, std::string_view name) {
+  for (const Key& key : keys()) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+Settings default_settings() {
+  Settings settings;
+  settings.spool.directory = "/var/lib/ringmta/spool";
+  settings.server.listeners = {*parse_socket_address("127.0.0.1:25", 25)};
+  for (const char* network : {"127.0.0.0/8", "::1"}) {
+    settings.server.relay_networks.push_back(*Network::parse(network));
+  }
+  return settings;
+}
+
+}  // namespace ringmta::config

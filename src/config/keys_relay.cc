@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The rows about the relay as a whole: its name, its shards, DNS, its rings.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "key.h"
+#include "names.h"
+#include "ringmta/shard/pinning.h"
+#include "values.h"
+
+namespace ringmta::config {
+namespace {
+
+constexpr std::string_view kLogLevels[] = {"debug", "info", "warning", "error"};
+
+Status read_count(Settings& settings, const Value& value) {
+  if (const std::string* word = value.as<std::string>(); word != nullptr && *word == "auto") {
+    settings.shards = 0;
+    return {};
+  }
+  const int64_t* number = value.as<int64_t>();
+  if (number == nullptr || *number < 1 || *number > kShardsMax) {
+    return fail(
+        fmt::format("expects \"auto\" (one shard per processor) or a number from 1 to {}: "
+                    "write count = \"auto\" or count = 2",
+                    kShardsMax));
+  }
+  settings.shards = static_cast<uint32_t>(*number);
+  return {};
+}
+
+std::string show_count(const Settings& settings) {
+  return settings.shards == 0 ? quoted("auto") : std::to_string(settings.shards);
+}
+
+Status read_cpus(Settings& settings, const Value& value) {
+  const std::string* text = value.as<std::string>();
+  if (text == nullptr) {
+    return fail("expects a list of processors as a text: write cpus = \"0-3,8\"");
+  }
+  settings.cpus.clear();
+  if (text->empty()) return {};
+  auto cpus = shard::parse_cpus(*text);
+  if (!cpus) return std::unexpected(cpus.error());
+  settings.cpus = std::move(*cpus);
+  return {};
+}
+
+// As few ranges as there are, in the order the shards take them.
+std::string show_cpus(const Settings& settings) {
+  std::string text;
+  for (size_t i = 0; i < settings.cpus.size();) {
+    size_t end = i + 1;
+    while (end < settings.cpus.size() && settings.cpus[end] == settings.cpus[end - 1] + 1) ++end;
+    if (!text.empty()) text += ',';
+    text += std::to_string(settings.cpus[i]);
+    if (end > i + 1) text += fmt::format("-{}", settings.cpus[end - 1]);
+    i = end;
+  }
+  return quoted(text);
+}
+
+constexpr Key kKeys[] = {
+    {.section = "",
+     .name = "hostname",
+     .kind = Text{RINGMTA_AT(hostname), check_hostname, "domain name"},
+     .meaning = "The full name of this host. It stands in the greeting, in EHLO, in `Received:` "
+                "lines and in notifications; receiving hosts expect it to have an address record, "
+                "and the address a matching PTR record.",
+     .example = "\"mail.example.org\"",
+     .required = true},
+    {.section = "",
+     .name = "log_level",
+     .kind = Choice{kLogLevels, [](const Settings& s) { return static_cast<uint8_t>(s.log_level); },
+                    [](Settings& s, uint8_t word) { s.log_level = static_cast<LogLevel>(word); }},
+     .meaning = "What the relay says on stderr (under systemd: in the journal). What becomes of "
+                "messages is told by `[events]`, not here."},
+    {.section = "",
+     .name = "shutdown_max",
+     .kind = Duration{RINGMTA_AT(shutdown_max), {0}, hours(1)},
+     .meaning = "How long SIGTERM waits for what is in flight. What is not finished then is tried "
+                "again after the next start. The unit's `TimeoutStopSec=` must be longer."},
+
+    {.section = "shards",
+     .name = "count",
+     .kind = Special{read_count, show_count, "\"auto\" or a number, 1 to 256"},
+     .meaning = "How many shards. `\"auto\"`: as many as `cpus` names; without `cpus`, one per "
+                "processor that the process may use. May change from start to start."},
+    {.section = "shards",
+     .name = "cpus",
+     .kind = Special{read_cpus, show_cpus, "list of processors and ranges"},
+     .meaning = "Pins shard 0 to the first, shard 1 to the second, and so on, beginning anew when "
+                "there are more shards. Empty: not pinned.",
+     .example = "\"0-3,8\""},
+
+    {.section = "dns",
+     .name = "resolve_interval",
+     .kind = Duration{RINGMTA_AT(resolve_interval), seconds(1), hours(24)},
+     .meaning = "How often the names of smart hosts are looked up again. A name that gives no "
+                "address any more keeps those it had."},
+    {.section = "dns",
+     .name = "servers",
+     .kind = Addresses{RINGMTA_AT(dns.servers), 53},
+     .meaning = "Resolvers asked for MX and address records. Empty: those of `/etc/resolv.conf`.",
+     .example = "[\"127.0.0.1:53\"]"},
+    {.section = "dns",
+     .name = "mx_port",
+     .kind = Whole{RINGMTA_AT(dns.mx_port), 1, 65535},
+     .meaning = "The port at which MX hosts are spoken to; other than 25 only for tests."},
+
+    {.section = "ring",
+     .name = "entries",
+     .kind = Whole{RINGMTA_AT(io.entries), 64, 16384}.power_of_two_only(),
+     .meaning = "Operations that one turn of a shard can submit; the completion queue has four "
+                "times as many."},
+    {.section = "ring",
+     .name = "receive_buffers",
+     .kind = Whole{RINGMTA_AT(io.receive_buffers), 64, 32768}.power_of_two_only(),
+     .meaning = "Receive buffers per shard, at most. They are taken into use as needed, 64 first."},
+    {.section = "ring",
+     .name = "receive_buffer_size",
+     .kind = Size{Whole{RINGMTA_AT(io.receive_buffer_size), 4096, 1 << 20}.power_of_two_only()},
+     .meaning = "Of each."},
+    {.section = "ring",
+     .name = "streams_max",
+     .kind = Whole{RINGMTA_AT(io.streams_max), 64, 1 << 20},
+     .meaning = "Open sockets per shard. There must be room for `[server] sessions_max` and "
+                "`[client] connections_max` together."},
+    {.section = "ring",
+     .name = "linger_max",
+     .kind = Duration{RINGMTA_AT(io.linger_max), {0}, minutes(1)},
+     .meaning = "How long a closing connection waits for the peer's end, so that the last reply "
+                "is not lost to a reset."},
+};
+
+}  // namespace
+
+std::span<const Key> relay_keys() { return kKeys; }
+
+}  // namespace ringmta::config

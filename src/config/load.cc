@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The walk over a TOML file: each key is looked up in the table, what is not there is a mistake
+// with a guess at what was meant. A file that is not TOML ends the walk before it begins; then
+// there is one mistake only, since nothing behind it could be trusted.
+#include "ringmta/config/load.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "checks.h"
+#include "key.h"
+#include "problems.h"
+#include "ringmta/config/closest.h"
+#include "values.h"
+
+namespace ringmta::config {
+namespace {
+
+uint32_t line_of(const toml::node& node) { return node.source().begin.line; }
+
+Value value_of(const toml::node& node) {
+  Value value;
+  value.line = line_of(node);
+  if (const auto* boolean = node.as_boolean()) {
+    value.what = boolean->get();
+  } else if (const auto* integer = node.as_integer()) {
+    value.what = integer->get();
+  } else if (const auto* real = node.as_floating_point()) {
+    value.what = real->get();
+  } else if (const auto* text = node.as_string()) {
+    value.what = text->get();
+  } else if (const auto* array = node.as_array()) {
+    std::vector<Value> elements;
+    for (const toml::node& element : *array) {
+      Value inner;
+      inner.line = line_of(element);
+      if (const auto* word = element.as_string()) inner.what = word->get();
+      elements.push_back(std::move(inner));
+    }
+    value.what = std::move(elements);
+  }
+  return value;
+}
+
+std::string dotted(std::string_view section, std::string_view name) {
+  return section.empty() ? std::string(name) : fmt::format("{}.{}", section, name);
+}
+
+std::string place(std::string_view section) {
+  if (section.empty()) return "at the top of the file";
+  const Section* known = find_section(section);
+  return known != nullptr && known->repeated ? fmt::format("in [[{}]]", section)
+                                             : fmt::format("in [{}]", section);
+}
+
+Result<std::string> read_file(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  std::string content;
+  char buffer[65536];
+  if (file != nullptr) {
+    while (const size_t count = std::fread(buffer, 1, sizeof buffer, file.get())) {
+      content.append(buffer, count);
+    }
+  }
+  if (file != nullptr && std::ferror(file.get()) == 0) return content;
+  const int code = errno;
+  Error error = fail_errno("cannot be read", code).error();
+  if (code == ENOENT) error.message += "; name the configuration with -c FILE";
+  if (code == EACCES) error.message += "; run this as root or as the relay's user";
+  return std::unexpected(std::move(error));
+}
+
+class Walk final {
+ public:
+  Walk(Settings& settings, Problems& problems) : settings_(settings), problems_(problems) {}
+
+  void section(const toml::table& table, std::string_view name, uint32_t line) {
+    const size_t route = settings_.queue.routes.empty() ? 0 : settings_.queue.routes.size() - 1;
+    for (const auto& [key, node] : table) {
+      const std::string path = dotted(name, key.str());
+      if (const Key* known = find_key(name, key.str())) {
+        const size_t before = problems_.errors();
+        read_value(*known, value_of(node), settings_, problems_);
+        problems_.seen(path, key.source().begin.line, problems_.errors() == before,
+                       name == "route" ? route : 0);
+      } else if (const Section* inner = find_section(path)) {
+        enter(*inner, key.source().begin.line, node);
+      } else {
+        unknown(name, key.str(), key.source().begin.line,
+                node.is_table() || node.is_array_of_tables());
+      }
+    }
+    for (const Key& key : keys()) {
+      if (key.section == name && key.required && !table.contains(key.name)) {
+        problems_.error(line, key.path(),
+                        fmt::format("is missing: write {} {}", example_of(key), place(name)));
+      }
+    }
+  }
+
+ private:
+  void enter(const Section& inner, uint32_t line, const toml::node& node) {
+    if (!inner.repeated) {
+      if (const toml::table* table = node.as_table())
+        return section(*table, inner.name, line_of(node));
+      problems_.error(
+          line, std::string(inner.name),
+          fmt::format("is a section: write [{}] once, on a line of its own", inner.name));
+      return;
+    }
+    if (!node.is_array_of_tables()) {
+      problems_.seen(std::string(inner.name), line, false);
+      problems_.error(line, std::string(inner.name),
+                      fmt::format("may stand in a file several times: write [[{}]] with two "
+                                  "brackets, on a line of its own",
+                                  inner.name));
+      return;
+    }
+    for (const toml::node& element : *node.as_array()) {
+      settings_.queue.routes.emplace_back();
+      section(*element.as_table(), inner.name, line_of(element));
+    }
+  }
+
+  void unknown(std::string_view section, std::string_view name, uint32_t line, bool is_section) {
+    std::vector<std::string_view> near;  // what may stand here
+    std::string elsewhere;               // the same name in other sections
+    for (const Key& key : keys()) {
+      if (key.section == section && !is_section) near.push_back(key.name);
+      if (key.name != name) continue;
+      if (!elsewhere.empty()) elsewhere += " or ";
+      elsewhere += fmt::format("{} {}", key.name, place(key.section));
+    }
+    if (is_section) {
+      for (const Section& one : sections()) {
+        if (!one.name.empty()) near.push_back(one.name);
+      }
+    }
+    const std::string_view meant = closest(is_section ? dotted(section, name) : name, near);
+    std::string advice;
+    if (!meant.empty()) {
+      advice = is_section ? fmt::format("did you mean {}?", place(meant).substr(3))
+                          : fmt::format("did you mean \"{}\"?", meant);
+    } else if (!elsewhere.empty() && !is_section) {
+      advice = fmt::format("did you mean {}?", elsewhere);
+    } else {
+      advice = "docs/configuration.md lists all there are";
+    }
+    problems_.error(line, dotted(section, name),
+                    is_section
+                        ? fmt::format("there is no such section; {}", advice)
+                        : fmt::format("there is no such key {}; {}", place(section), advice));
+  }
+
+  Settings& settings_;
+  Problems& problems_;
+};
+
+}  // namespace
+
+void Problems::hand_over(Loaded& loaded) {
+  const auto by_line = [](const Problem& a, const Problem& b) { return a.line < b.line; };
+  std::stable_sort(errors_.begin(), errors_.end(), by_line);
+  std::stable_sort(warnings_.begin(), warnings_.end(), by_line);
+  loaded.errors = std::move(errors_);
+  loaded.warnings = std::move(warnings_);
+}
+
+std::string text(const Loaded& loaded, const Problem& problem) {
+  std::string where = loaded.file;
+  if (problem.line != 0) where += fmt::format(":{}", problem.line);
+  if (!problem.key.empty()) where += ": " + problem.key;
+  return where + ": " + problem.what;
+}
+
+Loaded parse(std::string_view toml_text, std::string file, const Machine& machine) {
+  Loaded loaded;
+  loaded.file = std::move(file);
+  loaded.settings = default_settings();
+  toml::table table;
+  try {
+    table = toml::parse(toml_text, loaded.file);
+  } catch (const toml::parse_error& error) {
+    loaded.errors.push_back(
+        {error.source().begin.line, "", fmt::format("this is not TOML: {}", error.description())});
+    return loaded;
+  }
+  Problems problems;
+  Walk(loaded.settings, problems).section(table, "", 1);
+  fit_to_machine(loaded.settings, machine, problems);
+  check_together(loaded.settings, machine, problems);
+  problems.hand_over(loaded);
+  return loaded;
+}
+
+Loaded load(const std::string& file, const Machine& machine) {
+  Result<std::string> content = read_file(file);
+  if (content) return parse(*content, file, machine);
+  Loaded loaded;
+  loaded.file = file;
+  loaded.settings = default_settings();
+  loaded.errors.push_back({0, "", content.error().message});
+  return loaded;
+}
+
+}  // namespace ringmta::config

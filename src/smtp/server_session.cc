@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The server session: its steps, its command lines and its output. What commands mean is in
+// server_commands.cc, server_envelope.cc and server_content.cc.
+//
+// Output is one text. A reply that waits for the disk is a place in it, and what stands behind the
+// first place does not leave; filling a place is an insertion into a few hundred octets.
+#include "ringmta/smtp/server_session.h"
+
+#include <cstring>
+
+#include "ringmta/base/assert.h"
+
+namespace ringmta::smtp {
+namespace {
+
+constexpr size_t kOutputKept = 4096;            // octets of memory kept for output when it is idle
+constexpr size_t kHeldMax = 16'384;             // octets of replies behind an open place
+constexpr uint64_t kLineSwallowedMax = 65'536;  // octets of one command line, then the session ends
+
+// The top bit of some octet is set if one is below 32 or is 127 (Warren, "Hacker's Delight", 6-1).
+uint64_t control_octets(const char* at) {
+  constexpr uint64_t kEach = 0x0101010101010101ULL;
+  uint64_t word = 0;
+  std::memcpy(&word, at, sizeof word);
+  const uint64_t deleted = word ^ kEach * 0x7F;
+  return (((word - kEach * 0x20) & ~word) | ((deleted - kEach) & ~deleted)) & kEach * 0x80;
+}
+
+bool has_control(std::string_view line) {
+  uint64_t found = 0;
+  if (line.size() >= sizeof found) {
+    size_t at = 0;
+    for (; at + sizeof found < line.size(); at += sizeof found) {
+      found |= control_octets(line.data() + at);
+    }
+    found |= control_octets(line.data() + line.size() - sizeof found);
+  } else {
+    for (const char c : line) found |= static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? 1 : 0;
+  }
+  return found != 0;
+}
+
+}  // namespace
+
+ServerSession::ServerSession(const ServerOptions& options, bool relay_allowed)
+    : options_(options), relay_allowed_(relay_allowed) {}
+
+void ServerSession::greet() {
+  RINGMTA_ASSERT(state_ == State::silent);
+  state_ = State::command;
+  output_ += "220 ";
+  output_ += options_.hostname;
+  output_ += " ESMTP RingMTA\r\n";
+}
+
+void ServerSession::greet_refused(std::string_view text) {
+  RINGMTA_ASSERT(state_ == State::silent);
+  state_ = State::turned_away;
+  reply(text);
+}
+
+ServerSession::Step ServerSession::step(Bytes bytes) {
+  RINGMTA_ASSERT(state_ != State::deciding);  // accept_message() or refuse_message() first
+  Step step;
+  std::string_view input = as_text(bytes);
+  if (end_told_) {
+    end_told_ = false;
+    end_transaction();
+  }
+  while (!tell_due(step)) {
+    switch (state_) {
+      case State::silent:  // RFC 5321 4.3.1: the client waits for the greeting
+        if (input.empty()) return step;
+        close_with("554 5.5.1 You spoke before the greeting");
+        break;
+      case State::turned_away:
+      case State::command:
+        if (input.empty()) return step;
+        if (must_wait()) {
+          step.action = Action::blocked;
+          return step;
+        }
+        if (!take_line(input, step)) return step;
+        break;
+      case State::data:
+        if (take_data(input, step)) return step;
+        break;
+      case State::chunk:
+        if (take_chunk(input, step)) return step;
+        break;
+      case State::chunk_swallowed:
+        if (take_swallowed(input, step)) return step;
+        break;
+      case State::deciding:
+      case State::closed:
+        step.consumed = bytes.size();
+        return step;
+    }
+  }
+  return step;
+}
+
+bool ServerSession::tell_due(Step& step) {
+  if (abort_due_) {
+    abort_due_ = false;
+    step.action = Action::message_abort;
+  } else if (begin_due_) {
+    begin_due_ = false;
+    arriving_ = true;
+    state_ = State::deciding;
+    step.action = Action::message_begin;
+  } else if (end_due_) {
+    end_due_ = arriving_ = mail_given_ = false;
+    end_told_ = true;
+    header_ = scanner_.facts();
+    RINGMTA_ASSERT(pending_count_ < kPendingMax);
+    places_[pending_count_++] = output_.size();
+    step.action = Action::message_end;
+  } else if (close_due_) {
+    close_due_ = false;
+    state_ = State::closed;
+    step.action = Action::close;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool ServerSession::must_wait() const {
+  return pending_count_ == kPendingMax ||
+         (pending_count_ > 0 && output_.size() - places_[0] > kHeldMax);
+}
+
+bool ServerSession::take_line(std::string_view& input, Step& step) {
+  const void* found = std::memchr(input.data(), '\n', input.size());
+  const size_t length =
+      found == nullptr ? input.size()
+                       : static_cast<size_t>(static_cast<const char*>(found) - input.data()) + 1;
+  const std::string_view piece = input.substr(0, length);
+  input.remove_prefix(length);
+  step.consumed += length;
+  if (line_too_long_ || line_.size() + length > options_.line_length_max) {
+    line_octets_ = (line_too_long_ ? line_octets_ : line_.size()) + length;
+    line_too_long_ = found == nullptr;
+    line_.clear();
+    if (line_octets_ > kLineSwallowedMax) {
+      close_with("500 5.5.2 Line too long");
+      return true;
+    }
+    if (found == nullptr) return false;
+    on_line({});
+    return true;
+  }
+  if (found == nullptr) {
+    line_.append(piece);
+    return false;
+  }
+  if (line_.empty()) {
+    on_line(piece);
+    return true;
+  }
+  line_.append(piece);
+  on_line(line_);
+  line_.clear();
+  return true;
+}
+
+// An empty `line` stands for one that was too long.
+void ServerSession::on_line(std::string_view line) {
+  ++commands_;
+  if (state_ == State::turned_away) {  // RFC 5321 3.1
+    const bool quit = equals_ignoring_case(line, "QUIT\r\n");
+    close_with(quit ? "221 2.0.0 Bye" : "503 5.5.1 There is no service, and only QUIT to be said");
+  } else if (options_.commands_max != 0 && commands_ > options_.commands_max) {
+    close_with("421 4.7.0 Too many commands in one session");
+  } else if (options_.errors_max != 0 && errors_ >= options_.errors_max) {
+    close_with("421 4.7.0 Too many errors");
+  } else if (line.empty()) {
+    refuse("500 5.5.2 Line too long");
+  } else if (line.size() < 2 || line[line.size() - 2] != '\r') {
+    refuse("500 5.5.2 A command line must end with CR and LF");
+  } else if (line.remove_suffix(2); has_control(line)) {
+    refuse("500 5.5.2 A command line must not have control characters in it");
+  } else {
+    on_command(line);
+  }
+}
+
+void ServerSession::reply(std::string_view text) {
+  output_ += text;
+  output_ += "\r\n";
+}
+
+void ServerSession::refuse(std::string_view text) {
+  ++errors_;
+  reply(text);
+}
+
+void ServerSession::close_with(std::string_view text) {
+  drop_arriving();
+  end_transaction();
+  reply(text);
+  close_due_ = true;
+}
+
+void ServerSession::end_transaction() {
+  mail_given_ = recipients_tried_ = chunks_failed_ = false;
+  declared_size_ = 0;
+  envelope_.clear();
+}
+
+void ServerSession::drop_arriving() {
+  abort_due_ = abort_due_ || arriving_;
+  arriving_ = false;
+}
+
+bool ServerSession::in_transaction() const {
+  return mail_given_ || state_ == State::data || state_ == State::chunk ||
+         state_ == State::chunk_swallowed;
+}
+
+void ServerSession::end(std::string_view text) {
+  reply(text);
+  abort_due_ = begin_due_ = end_due_ = close_due_ = end_told_ = arriving_ = false;
+  end_transaction();
+  state_ = State::closed;
+}
+
+void ServerSession::message_done(std::string_view text) {
+  RINGMTA_ASSERT(pending_count_ > 0);
+  const size_t place = places_[0];
+  if (place == output_.size()) {
+    reply(text);
+  } else {
+    output_.insert(place, text.size() + 2, '\r');
+    output_.replace(place, text.size(), text);
+    output_[place + text.size() + 1] = '\n';
+  }
+  --pending_count_;
+  for (uint32_t i = 0; i < pending_count_; ++i) places_[i] = places_[i + 1] + text.size() + 2;
+  if (text.substr(0, 1) == "2") errors_ = 0;
+}
+
+bool ServerSession::has_output() const {
+  return pending_count_ > 0 ? places_[0] > 0 : !output_.empty();
+}
+
+void ServerSession::take_output(std::string& into) {
+  const size_t length = pending_count_ > 0 ? places_[0] : output_.size();
+  into.append(output_, 0, length);
+  output_.erase(0, length);
+  for (uint32_t i = 0; i < pending_count_; ++i) places_[i] -= length;
+  if (output_.empty() && output_.capacity() > kOutputKept) std::string().swap(output_);
+}
+
+}  // namespace ringmta::smtp

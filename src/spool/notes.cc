@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is written about messages: states of recipients, tombstones, messages that never were, and
+// checkpoints.
+//
+// The insight: a note is made when its batch is closed, from what is known then. Several changes of
+// one message between two batches are one note, and what is about a segment whose life has ended
+// meanwhile is not written at all.
+#include <algorithm>
+#include <cstring>
+
+#include "ringmta/base/crc32c.h"
+#include "spool_impl.h"
+
+namespace ringmta::spool {
+namespace {
+
+constexpr size_t kIdsPerRecordMax = 16'384;
+constexpr size_t kStatesOctetsMax = 131'072;
+constexpr size_t kCheckpointsOctetsMax = 262'144;
+constexpr size_t kNotesAtOnce = 8'192;  // so many waiting notes are written without delay
+
+}  // namespace
+
+bool Spool::Impl::notes_pending() const {
+  return !tombstones.empty() || !nevers.empty() || !stated.empty() || !checkpoints.empty();
+}
+
+// Something waits to be written: by when?
+void Spool::Impl::note_waits() {
+  if (!nevers.empty() || !checkpoints.empty() || tombstones.size() + stated.size() > kNotesAtOnce) {
+    notes_due = std::min(notes_due, io.now());
+  } else if (notes_due == Monotonic::never() && notes_pending()) {
+    notes_due = io.now() + options.note_delay_max;
+  }
+}
+
+void Spool::Impl::add_notes(Batch& batch) {
+  const uint64_t room = options.segment_size - kBlock;
+  const uint64_t most = 2 * kIdsPerRecordMax * 8 + kStatesOctetsMax + kBatchBlock;
+  if (batch.length_with(std::min(most, room / 2)) > room && batch.has_messages()) return;
+  add_ids(batch, RecordType::never, nevers, batch.nevers);
+  add_ids(batch, RecordType::tombstone, tombstones, batch.tombstones);
+  add_states(batch);
+  add_checkpoints(batch);
+  notes_due = Monotonic::never();
+  note_waits();
+}
+
+void Spool::Impl::add_ids(Batch& batch, RecordType type, std::vector<Batch::Tombstone>& pending,
+                          std::vector<Batch::Tombstone>& taken) {
+  std::erase_if(pending, [this](const Batch::Tombstone& tombstone) {
+    return segment(tombstone.segment).epoch != tombstone.epoch;
+  });
+  if (pending.empty()) return;
+  const size_t ids_max = std::min<uint64_t>(kIdsPerRecordMax, options.segment_size / 64);
+  const size_t count = std::min(pending.size(), ids_max);
+  encoded.resize(count * sizeof(uint64_t));
+  for (size_t i = 0; i < count; ++i) {
+    ringmta::store(encoded.data() + i * sizeof(uint64_t), pending[i].id);
+  }
+  taken.insert(taken.end(), pending.begin(), pending.begin() + static_cast<ptrdiff_t>(count));
+  pending.erase(pending.begin(), pending.begin() + static_cast<ptrdiff_t>(count));
+  add_octets(batch, type);
+}
+
+// A record of what `encoded` holds.
+void Spool::Impl::add_octets(Batch& batch, RecordType type) {
+  RecordHeader header;
+  header.type = static_cast<uint32_t>(type);
+  header.length = static_cast<uint32_t>(encoded.size());
+  header.payload_crc = crc32c(encoded);
+  std::byte* record = batch.reserve(sizeof(header) + encoded.size());
+  std::memcpy(record + sizeof(header), encoded.data(), encoded.size());
+  batch.add_record(header, record);
+}
+
+void Spool::Impl::encode_states(const Message& message) {
+  states.clear();
+  append_states(message, states);
+  put_u64(encoded, message.id);
+  put_varint(encoded, states.size());
+  for (const RecipientState& state : states) put_state(encoded, state);
+}
+
+void Spool::Impl::add_states(Batch& batch) {
+  encoded.clear();
+  const size_t octets_max = std::min<uint64_t>(kStatesOctetsMax, options.segment_size / 16);
+  size_t used = 0;
+  for (; used < stated.size() && encoded.size() < octets_max; ++used) {
+    Message* message = messages.find(stated[used]);
+    if (message == nullptr || message->is(Message::kEnded)) continue;
+    message->clear(Message::kNoted);
+    encode_states(*message);
+    batch.stated.push_back(stated[used]);
+  }
+  stated.erase(stated.begin(), stated.begin() + static_cast<ptrdiff_t>(used));
+  if (!encoded.empty()) add_octets(batch, RecordType::states);
+}
+
+// Which messages of a segment live, with their states: what older notes say of it is not needed.
+void Spool::Impl::add_checkpoints(Batch& batch) {
+  size_t octets = 0;
+  size_t used = 0;
+  for (; used < checkpoints.size() && octets < kCheckpointsOctetsMax; ++used) {
+    const Segment& of = segment(checkpoints[used]);
+    if (!of.wants_checkpoint || of.state != Segment::State::sealed) continue;
+    encoded.clear();
+    put_varint(encoded, of.number);
+    put_u64(encoded, of.epoch);
+    uint32_t before = 0;
+    for (const Entry& entry : of.entries) {
+      if (!lives(of, entry) || messages[entry.slot].is(Message::kEnded)) continue;
+      put_varint(encoded, entry.offset - before);
+      before = entry.offset;
+      states.clear();
+      append_states(messages[entry.slot], states);
+      put_varint(encoded, states.size());
+      for (const RecipientState& state : states) put_state(encoded, state);
+    }
+    octets += encoded.size();
+    add_octets(batch, RecordType::checkpoint);
+    batch.checkpoints.push_back({of.epoch, of.index});
+  }
+  checkpoints.erase(checkpoints.begin(), checkpoints.begin() + static_cast<ptrdiff_t>(used));
+}
+
+// The segment that takes the batch is needed as long as those its notes are about.
+void Spool::Impl::note_ties(const Batch& batch, Segment& into) {
+  const auto tie = [&](uint16_t index) {
+    Segment& about = segment(index);
+    if (index == into.index || about.noted_epoch == into.epoch) return;
+    about.noted_epoch = into.epoch;
+    into.about.push_back({about.epoch, index});
+  };
+  for (const Batch::Tombstone& tombstone : batch.tombstones) {
+    if (segment(tombstone.segment).epoch == tombstone.epoch) tie(tombstone.segment);
+  }
+  for (const Batch::Tombstone& never : batch.nevers) {
+    if (segment(never.segment).epoch == never.epoch) tie(never.segment);
+  }
+  for (const StoredHandle handle : batch.stated) {
+    const Message* message = messages.find(handle);
+    if (message != nullptr) tie(message->segment);
+  }
+  for (const Batch::Checkpoint& checkpoint : batch.checkpoints) tie(checkpoint.segment);
+}
+
+}  // namespace ringmta::spool

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Start-up: all segments are scanned by several threads, what they say is merged, and each shard
+// takes its part.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "merge.h"
+#include "repair.h"
+#include "ringmta/base/crc32c.h"
+#include "ringmta/base/log.h"
+#include "ringmta/ring/disk.h"
+#include "scan.h"
+#include "spool_impl.h"
+
+namespace ringmta::spool {
+namespace {
+
+constexpr uint32_t kThreadsMax = 16;
+constexpr uint64_t kHeadsWindow = 1'048'576;
+
+struct File {
+  std::string path;
+  uint32_t number = 0;
+};
+
+// The segments in the directory; remains of interrupted replacements are removed.
+Result<std::vector<File>> find_files(const std::string& directory) {
+  const Result<std::vector<std::string>> names = ring::disk::list(directory);
+  if (!names) return std::unexpected(names.error());
+  std::vector<File> files;
+  for (const std::string& name : *names) {
+    uint32_t number = 0;
+    if (parse_segment_name(name, number)) {
+      files.push_back({directory + "/" + name, number});
+    } else if (name.ends_with(".new") &&
+               parse_segment_name(name.substr(0, name.size() - 4), number)) {
+      static_cast<void>(ring::disk::remove(directory + "/" + name));
+    }
+  }
+  return files;
+}
+
+Result<std::vector<Scan>> scan_all(const std::vector<File>& files, uint32_t threads) {
+  std::vector<Scan> scans(files.size());
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  Status status;
+  const auto work = [&] {
+    for (size_t i = next++; i < files.size(); i = next++) {
+      Result<Scan> scan = scan_segment(files[i].path, files[i].number);
+      if (scan) {
+        scans[i] = std::move(*scan);
+      } else {
+        const std::lock_guard lock(mutex);
+        status = std::unexpected(scan.error());
+      }
+    }
+  };
+  threads = std::min({threads, kThreadsMax, static_cast<uint32_t>(files.size())});
+  if (threads <= 1) {
+    work();
+  } else {
+    std::vector<std::jthread> workers;
+    for (uint32_t i = 0; i < threads; ++i) workers.emplace_back(work);
+  }
+  if (!status) return std::unexpected(status.error());
+  return scans;
+}
+
+// Numbers are given one after the other and never given up, so a gap is a file that went missing.
+void find_missing(const std::string& directory, const std::vector<File>& files,
+                  RecoveryResult& result) {
+  std::set<uint32_t> known;
+  for (const File& file : files) known.insert(file.number);
+  const Result<std::vector<std::string>> set_aside = ring::disk::list(directory + "/quarantine");
+  if (set_aside) {
+    for (const std::string& name : *set_aside) {
+      uint32_t number = 0;
+      const std::string segment = name.substr(0, name.find('-', name.find('-', 8) + 1));
+      if (parse_segment_name(segment, number)) known.insert(number);
+    }
+  }
+  for (const uint32_t number : known) {
+    uint32_t& count = result.numbers[number & 0xFF];
+    count = std::max(count, number >> 8);
+  }
+  for (uint32_t shard = 0; shard < kShardsMax; ++shard) {
+    for (uint32_t count = 1; count < result.numbers[shard]; ++count) {
+      const uint32_t number = count << 8 | shard;
+      if (known.contains(number)) continue;
+      result.result.findings.push_back(
+          segment_name(number) +
+          " is missing: messages that lay in it are lost; look for the file and put it back before "
+          "the next start");
+    }
+  }
+}
+
+// What is no log: remains of making are emptied, the unknown is set aside.
+void sort_out(const std::string& directory, std::vector<Scan>& scans, RecoveryResult& result) {
+  for (Scan& scan : scans) {
+    if (scan.kind == Scan::Kind::foreign) {
+      ++result.result.quarantined_segments;
+      result.result.findings.push_back(quarantine_file(directory, scan));
+    }
+    // Opened, and nothing was written.
+    if (scan.kind == Scan::Kind::log && scan.end == kBlock && scan.damaged.empty() &&
+        scan.size >= scan.size_made && scan.unreadable_octets == 0 &&
+        acknowledged_end(scans, scan) == 0) {
+      scan.kind = Scan::Kind::spare;
+    }
+  }
+  std::erase_if(scans, [](const Scan& scan) { return scan.kind == Scan::Kind::foreign; });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t shards,
+                                          uint32_t threads) {
+  if (Status made = ring::disk::make_directory(directory); !made) {
+    return std::unexpected(made.error());
+  }
+  if (shards == 0 || shards > kShardsMax) {
+    return fail(fmt::format("the number of shards must be from 1 to {}", kShardsMax));
+  }
+  const Result<std::vector<File>> files = find_files(directory);
+  if (!files) return std::unexpected(files.error());
+  Result<std::vector<Scan>> scans = scan_all(*files, threads);
+  if (!scans) return std::unexpected(scans.error());
+
+  auto result = std::make_unique<RecoveryResult>();
+  result->shards = shards;
+  find_missing(directory, *files, *result);
+  sort_out(directory, *scans, *result);
+  repair(directory, *scans, result->result);
+  for (const Scan& scan : *scans) {
+    result->sequence = std::max({result->sequence, scan.epoch, scan.last_sequence});
+    result->id = std::max(result->id, scan.highest_id);
+  }
+  merge(*scans, *result);
+  assign_shards(*scans, *result);
+  result->shared = std::make_shared<SharedLives>(result->segments.size());
+  for (const RecoveredSegment& segment : result->segments) {
+    if (segment.use != SegmentUse::retired) ++result->result.segments;
+  }
+  return result;
+}
+
+// This shard's part: segments, and a slot for each message that lives in them.
+void Spool::Impl::take_over(RecoveryResult& from) {
+  const uint16_t mine = options.shard.value;
+  RINGMTA_ASSERT(mine < from.shards);
+  sequence = from.sequence;
+  last_id_ms = from.id >> 22;
+  last_id_count = UINT16_MAX;
+  shared = from.shared;
+  numbers_made = from.numbers[mine];
+  std::vector<uint16_t> index_of(from.segments.size(), kNoSegment);
+  for (uint32_t i = 0; i < from.segments.size(); ++i) {
+    if (from.segments[i].shard != mine) continue;
+    index_of[i] = static_cast<uint16_t>(segments.size());
+    segments.push_back(std::make_unique<Segment>());
+  }
+  for (uint32_t i = 0; i < from.segments.size(); ++i) {
+    if (index_of[i] == kNoSegment) continue;
+    Segment& of = segment(index_of[i]);
+    of.index = index_of[i];
+    of.shared_life = i;
+    for (const uint32_t about : from.segments[i].about) {
+      if (index_of[about] == kNoSegment) {
+        of.about_others.push_back(about);
+      } else {
+        of.about.push_back({from.segments[about].epoch, index_of[about]});
+      }
+    }
+    take_over_segment(of, from.segments[i]);
+    if (of.living > 0) recovered.push_back(std::move(from.segments[i]));
+  }
+}
+
+void Spool::Impl::take_over_segment(Segment& of, const RecoveredSegment& from) {
+  of.number = from.number;
+  of.epoch = of.next_epoch = from.epoch;
+  of.size = from.size;
+  of.write_at = of.acknowledged = of.prepared = from.end;
+  of.last_sequence = from.last_sequence;
+  of.checkpoint_sequence = from.checkpoint_sequence;
+  if (from.use == SegmentUse::retired) {
+    of.state = Segment::State::absent;
+    absent.push_back(of.index);
+    return;
+  }
+  counters.disk_octets += of.size;
+  ++counters.segments;
+  if (from.use == SegmentUse::spare && of.size == options.segment_size) {
+    of.prepared = of.size;
+    of.state = Segment::State::spare;
+    spares.push_back(of.index);
+    return;
+  }
+  of.uncovered = from.uncovered;
+  if (of.uncovered) ++uncovered;
+  size_t state = 0;
+  of.entries.reserve(from.messages.size());
+  for (uint32_t m = 0; m < from.messages.size(); ++m) {
+    const RecoveredMessage& found = from.messages[m];
+    const uint32_t slot = messages.take();
+    Message& message = messages[slot];
+    message.id = found.id;
+    message.segment = of.index;
+    message.offset = found.offset;
+    message.length = found.length;
+    message.wire = found.wire;
+    message.set(Message::kCommitted);
+    for (; state < from.states.size() && from.states[state].message == m; ++state) {
+      merge_states(message, {&from.states[state].state, 1});
+    }
+    of.entries.push_back({slot, found.offset});
+    ++of.living;
+    of.living_octets += found.length;
+    ++counters.messages;
+  }
+  seal_segment(of);
+}
+
+namespace {
+
+// Heads of a segment's messages, read in order.
+class HeadReader final {
+ public:
+  HeadReader(std::string path, const RecoveredSegment& segment)
+      : path_(std::move(path)), segment_(segment) {}
+
+  // The encoded head of a message; false: it cannot be read, or is not what it was.
+  bool read(const RecoveredMessage& message, std::vector<std::byte>& head) {
+    const uint64_t offset = uint64_t{message.offset} * kRecordAlign;
+    Bytes start = at(offset, sizeof(RecordHeader) + sizeof(MessageFixed));
+    if (start.size() < sizeof(RecordHeader) + sizeof(MessageFixed)) return false;
+    const auto header = load<RecordHeader>(start.data());
+    const auto fixed = load<MessageFixed>(start.data() + sizeof(RecordHeader));
+    if (header.length != message.length || fixed.id != message.id ||
+        fixed.content_offset > message.length || fixed.head_length > fixed.content_offset ||
+        header.header_crc != header_check(header, {segment_.epoch, segment_.number}, offset)) {
+      return false;
+    }
+    const Bytes until_content = at(offset + sizeof(RecordHeader), fixed.content_offset);
+    if (until_content.size() != fixed.content_offset ||
+        crc32c(until_content) != header.payload_crc) {
+      return false;
+    }
+    head.assign(until_content.begin(), until_content.begin() + fixed.head_length);
+    return true;
+  }
+
+ private:
+  // Big messages' contents are passed over: then a small window does.
+  Bytes at(uint64_t offset, uint64_t length) {
+    if (offset < begin_ || offset + length > begin_ + data_.size()) {
+      const uint64_t each = segment_.end / std::max<size_t>(1, segment_.messages.size());
+      const uint64_t window = each > kBlock * 8 ? kBlock * 2 : kHeadsWindow;
+      Result<std::vector<std::byte>> data =
+          ring::disk::read(path_, offset, std::max(length, window));
+      data_ = data ? std::move(*data) : std::vector<std::byte>{};
+      begin_ = offset;
+    }
+    return data_.size() < offset - begin_ + length ? Bytes{}
+                                                   : Bytes(data_).subspan(offset - begin_, length);
+  }
+
+  std::string path_;
+  const RecoveredSegment& segment_;
+  uint64_t begin_ = 0;
+  std::vector<std::byte> data_;
+};
+
+}  // namespace
+
+void Spool::for_each_recovered(const std::function<void(StoredHandle, const Recovered&)>& visit) {
+  Impl& in = *impl_;
+  Recovered message;
+  for (const RecoveredSegment& from : in.recovered) {
+    const auto of = std::find_if(in.segments.begin(), in.segments.end(), [&](const auto& segment) {
+      return segment->number == from.number;
+    });
+    HeadReader heads(in.path_of(**of), from);
+    for (size_t m = 0; m < from.messages.size(); ++m) {
+      const RecoveredMessage& found = from.messages[m];
+      const Entry entry = (*of)->entries[m];
+      if (!in.lives(**of, entry)) continue;
+      message.id = {found.id};
+      message.segment_number = from.number;
+      message.offset = found.offset * kRecordAlign;
+      message.length = found.length;
+      message.states.clear();
+      append_states(in.messages[entry.slot], message.states);
+      if (!heads.read(found, message.head)) {
+        log(LogLevel::error,
+            "spool: the head of message {} in {} cannot be read any more; it is kept, but cannot "
+            "be delivered before the next start finds it whole",
+            view(to_text({found.id})), in.path_of(**of));
+        continue;
+      }
+      visit(in.messages.handle(entry.slot), message);
+    }
+  }
+  in.recovered.clear();
+  in.recovered.shrink_to_fit();
+}
+
+}  // namespace ringmta::spool

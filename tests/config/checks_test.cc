@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Keys that are fine one by one and not together; and what follows from other keys or the machine.
+#include <gtest/gtest.h>
+
+#include "machine.h"
+
+namespace ringmta::config {
+namespace {
+
+std::string told_of(std::string_view more, const Machine& machine = a_machine()) {
+  return all_texts(parse_with(more, machine));
+}
+
+// The whole file, for what concerns routes.
+std::string told_of_file(std::string_view rest) {
+  return all_texts(
+      parse("hostname = \"relay.example.org\"\n" + std::string(rest), "test.toml", a_machine()));
+}
+
+TEST(Fitting, AutoMeansOneShardPerProcessor) {
+  EXPECT_EQ(parse_with("").settings.shards, 4U);
+  EXPECT_EQ(parse_with("[shards]\ncount = \"auto\"\n").settings.shards, 4U);
+  EXPECT_EQ(parse_with("[shards]\ncpus = \"1-2\"\n").settings.shards, 2U);
+  EXPECT_EQ(parse_with("[shards]\ncpus = \"1-2\"\ncount = 1\n").settings.shards, 1U);
+  EXPECT_EQ(parse_with("", {{}, 0, 0}).settings.shards, 1U);
+}
+
+TEST(Fitting, MemoryIsHalfOfASmallMachineUnlessSaidOtherwise) {
+  const Machine small{{0, 1}, 1ULL << 30, 0};
+  const Loaded fitted = parse_with("", small);
+  EXPECT_TRUE(fitted.errors.empty()) << all_texts(fitted);
+  EXPECT_EQ(fitted.settings.spool.memory_max, 256ULL << 20);
+  EXPECT_EQ(parse_with("[spool]\nmemory_max = \"100MiB\"\n", small).settings.spool.memory_max,
+            100ULL << 20);
+  EXPECT_EQ(parse_with("").settings.spool.memory_max, 512ULL << 20);
+}
+
+TEST(Fitting, LongestWaitsFollowTheFirstUnlessSaidOtherwise) {
+  const Loaded loaded =
+      parse_with("[retry]\nfirst = \"6h\"\n[client]\nhost_retry_after = \"1h\"\n");
+  EXPECT_TRUE(loaded.errors.empty()) << all_texts(loaded);
+  EXPECT_EQ(loaded.settings.queue.retry.longest, hours(6));
+  EXPECT_EQ(loaded.settings.client.host_retry_longest, hours(1));
+}
+
+TEST(Together, WaitsThatRunBackwards) {
+  EXPECT_EQ(told_of("[retry]\nfirst = \"2h\"\nlongest = \"1h\"\n"),
+            "test.toml:8: retry.longest: longest (1h) is shorter than first (2h): exchange them or "
+            "leave longest out\n");
+  EXPECT_EQ(told_of("[client]\nhost_retry_longest = \"10s\"\n"),
+            "test.toml:7: client.host_retry_longest: host_retry_longest (10s) is shorter than "
+            "host_retry_after (1m): exchange them or leave host_retry_longest out\n");
+}
+
+TEST(Together, ExpiryBeforeTheFirstRetryIsWarnedAbout) {
+  EXPECT_EQ(told_of("[retry]\nexpire_after = \"30s\"\n"),
+            "warning: test.toml:7: retry.expire_after: expire_after (30s) is shorter than first "
+            "(1m): what fails once is never tried again\n");
+  EXPECT_EQ(told_of("[retry]\nfirst = \"1s\"\nexpire_after = \"3s\"\n"), "");
+  EXPECT_EQ(told_of("[retry]\ndelay_notice_after = \"4d\"\n"),
+            "warning: test.toml:7: retry.delay_notice_after: no delay is ever told: messages "
+            "expire after 3d already\n");
+}
+
+TEST(Together, AMessageMustFitInASegment) {
+  EXPECT_EQ(told_of("[server]\nmessage_size_max = \"100MiB\"\n"),
+            "test.toml:7: server.message_size_max: a message of [server] message_size_max (100MiB) "
+            "with recipients_max (1000) recipients does not fit in a segment (64MiB): set [spool] "
+            "segment_size to \"101MiB\" or more\n");
+  EXPECT_EQ(
+      told_of("[server]\nmessage_size_max = \"100MiB\"\n[spool]\nsegment_size = \"101MiB\"\n"), "");
+  EXPECT_EQ(told_of("[spool]\nsegment_size = \"10MiB\"\n"),
+            "test.toml:7: spool.segment_size: a message of [server] message_size_max (50MiB) with "
+            "recipients_max (1000) recipients does not fit in a segment (10MiB): set [spool] "
+            "segment_size to \"51MiB\" or more\n");
+}
+
+TEST(Together, SegmentsAreWholeBlocks) {
+  EXPECT_EQ(told_of("[spool]\nsegment_size = \"100MB\"\n"),
+            "test.toml:7: spool.segment_size: 100MB is not a multiple of 4KiB, which the disk is "
+            "written in: write \"97660KiB\"\n");
+}
+
+TEST(Together, AMessageMustFitInMemory) {
+  EXPECT_EQ(
+      told_of("[spool]\nmemory_max = \"20MiB\"\n"),
+      "test.toml:7: spool.memory_max: a message of [server] message_size_max (50MiB) does not "
+      "fit in [spool] memory_max (20MiB): raise the one or lower the other\n");
+}
+
+TEST(Together, DiskForASegmentOrTwo) {
+  EXPECT_EQ(told_of("[spool]\ndisk_max = \"100MiB\"\n"),
+            "test.toml:7: spool.disk_max: 100MiB has no room for segments_ready (2) and two more "
+            "segments of 64MiB: set disk_max to \"256MiB\" or more, or 0\n");
+  EXPECT_EQ(told_of("[spool]\ndisk_max = \"256MiB\"\n"), "");
+  EXPECT_EQ(told_of("[spool]\ndisk_max = 0\n"), "");
+}
+
+TEST(Together, LimitsBeyondTheMachinesMemory) {
+  const Machine machine{{0, 1}, 4ULL << 30, 0};
+  EXPECT_EQ(told_of("[spool]\nmemory_max = \"2GiB\"\n", machine),
+            "test.toml:7: spool.memory_max: at their limits 2 shards take 5184 MiB of memory, the "
+            "machine has 4096 MiB: lower [spool] memory_max (per shard, now 2GiB) or the number of "
+            "shards\n");
+  EXPECT_EQ(told_of("[spool]\nmemory_max = \"1GiB\"\n", machine), "");
+}
+
+TEST(Together, SocketsForAllSessions) {
+  EXPECT_EQ(
+      told_of("[client]\nconnections_max = 60000\n"),
+      "test.toml:7: client.connections_max: [server] sessions_max (20000) and [client] "
+      "connections_max (60000) are 80000 together, [ring] streams_max has room for 65536: set "
+      "it to 80000\n");
+  EXPECT_EQ(told_of("[client]\nconnections_max = 60000\n[ring]\nstreams_max = 80000\n"), "");
+}
+
+TEST(Together, OpenFilesForAllSessionsAreWarnedAbout) {
+  EXPECT_EQ(told_of("[shards]\ncount = 2\n", {{0, 1}, 16ULL << 30, 20'000}),
+            "warning: test.toml:7: shards.count: 2 shards with their sessions and connections may "
+            "need 80256 open files, the limit is 20000: raise it (LimitNOFILE= in the unit, ulimit "
+            "-Hn), or lower [server] sessions_max and [client] connections_max\n");
+}
+
+TEST(Together, ShardsAndProcessors) {
+  EXPECT_EQ(told_of("[shards]\ncpus = \"0-7\"\n"),
+            "test.toml:7: shards.cpus: this process may not use processor 4; it may use 0, 1, 2, 3 "
+            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
+            "test.toml:7: shards.cpus: this process may not use processor 5; it may use 0, 1, 2, 3 "
+            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
+            "test.toml:7: shards.cpus: this process may not use processor 6; it may use 0, 1, 2, 3 "
+            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
+            "test.toml:7: shards.cpus: this process may not use processor 7; it may use 0, 1, 2, 3 "
+            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n");
+  EXPECT_EQ(
+      told_of("[shards]\ncount = 3\ncpus = \"0-1\"\n"),
+      "warning: test.toml:7: shards.count: 3 shards share 2 processors: name as many in cpus, "
+      "or leave count to \"auto\"\n");
+  EXPECT_EQ(told_of("[shards]\ncount = 5\n"),
+            "warning: test.toml:7: shards.count: 5 shards for 4 processors: each takes turns with "
+            "others; \"auto\" gives one per processor\n");
+}
+
+TEST(Together, Listeners) {
+  EXPECT_EQ(told_of("[server]\nlisten = []\n"),
+            "test.toml:7: server.listen: is empty: without an address no mail comes in\n");
+  EXPECT_EQ(told_of("[server]\nlisten = [\"127.0.0.1\", \"127.0.0.1:25\"]\n"),
+            "test.toml:7: server.listen: 127.0.0.1:25 stands there twice\n");
+  EXPECT_EQ(told_of("[server]\nlisten = [\"127.0.0.1:0\"]\n"),
+            "test.toml:7: server.listen: port 0 would give each of 4 shards another port: write a "
+            "port, or set [shards] count = 1\n");
+  EXPECT_EQ(told_of("[server]\nlisten = [\"127.0.0.1:0\"]\n[shards]\ncount = 1\n"), "");
+  EXPECT_EQ(told_of("[metrics]\nlisten = [\"127.0.0.1:25\"]\n"),
+            "test.toml:7: metrics.listen: 127.0.0.1:25 is taken already, by [server] listen or by "
+            "this list: choose another port\n");
+}
+
+TEST(Together, RoutesThatCannotBeToldApart) {
+  EXPECT_EQ(told_of("[[route]]\nname = \"all\"\ndomains = [\"example.org\"]\nhosts = "
+                    "[\"192.0.2.1\"]\n"),
+            "test.toml:7: route.name: \"all\" is the name of the route in line 3 too: choose "
+            "another\n");
+  EXPECT_EQ(told_of("[[route]]\nname = \"b\"\ndomains = [\"*\"]\nhosts = [\"192.0.2.1\"]\n"),
+            "test.toml:8: route.domains: \"*\" is served by the route \"all\" already: take it out "
+            "of one of them\n");
+  EXPECT_EQ(told_of("[[route]]\nname = \"b\"\ndomains = [\"a.test\", \"A.Test\"]\nhosts = "
+                    "[\"192.0.2.1\"]\n"),
+            "test.toml:8: route.domains: \"a.test\" is served by the route \"b\" already: take it "
+            "out of one of them\n");
+}
+
+TEST(Together, RoutesThatLeadNowhere) {
+  EXPECT_EQ(told_of_file("[[route]]\nname = \"a\"\ndomains = []\nhosts = []\n"
+                         "[[route]]\nname = \"b\"\ndomains = [\"*\"]\nhosts = [\"bad host\"]\n"),
+            "test.toml:4: route.domains: is empty: write domains = [\"*\"] for all that no other "
+            "route serves\n"
+            "test.toml:5: route.hosts: is empty: write where this mail goes, such as hosts = "
+            "[\"smtp.example.net:25\"]\n"
+            "test.toml:9: route.hosts: \"bad host\" is not a host, its name may have letters, "
+            "digits, hyphens and dots only, not \" \": write \"smtp.example.net:587\", "
+            "\"192.0.2.1:25\" or \"[2001:db8::1]:25\"\n");
+  EXPECT_EQ(told_of_file("[[route]]\nname = \"a\"\ndomains = [\"example.org\"]\nhosts = "
+                         "[\"192.0.2.1\"]\n"),
+            "warning: test.toml:4: route.domains: no route serves \"*\": mail to any other domain "
+            "has nowhere to go\n");
+}
+
+TEST(Together, ARelayDoesNotDeliverToItself) {
+  const auto route_to = [](std::string_view host, std::string_view listen) {
+    return told_of_file("[[route]]\nname = \"a\"\ndomains = [\"*\"]\nhosts = [\"" +
+                        std::string(host) + "\"]\n[server]\nlisten = [\"" + std::string(listen) +
+                        "\"]\n");
+  };
+  const std::string told =
+      "test.toml:5: route.hosts: 127.0.0.1:2525 is this relay's own listener: mail would go round "
+      "in a loop\n";
+  EXPECT_EQ(route_to("127.0.0.1:2525", "127.0.0.1:2525"), told);
+  EXPECT_EQ(route_to("127.0.0.1:2525", "0.0.0.0:2525"), told);
+  EXPECT_EQ(route_to("127.0.0.1:2525", "[::]:2525"), told);
+  EXPECT_EQ(route_to("127.0.0.1:2526", "0.0.0.0:2525"), "");
+  EXPECT_EQ(route_to("192.0.2.1:2525", "0.0.0.0:2525"), "");
+}
+
+TEST(Together, UnixSocketsSpeakLmtp) {
+  const std::string route = "[[route]]\nname = \"a\"\ndomains = [\"*\"]\nhosts = [\"/run/lmtp\"]\n";
+  EXPECT_EQ(told_of_file(route),
+            "test.toml:5: route.hosts: /run/lmtp is a Unix socket: set lmtp = true if it speaks "
+            "LMTP\n");
+  EXPECT_EQ(told_of_file(route + "lmtp = true\n"), "");
+}
+
+TEST(Together, DangersAreWarnedAbout) {
+  EXPECT_EQ(told_of("[server]\nrelay_networks = [\"0.0.0.0/0\"]\n"),
+            "warning: test.toml:7: server.relay_networks: 0.0.0.0/0 lets everybody who can connect "
+            "send to anywhere: an open relay is found within hours and listed; name your own "
+            "networks\n");
+  EXPECT_EQ(told_of("[spool]\ndurability = \"relaxed\"\n"),
+            "warning: test.toml:7: spool.durability: \"relaxed\": a power failure loses mail that "
+            "was accepted\n");
+  EXPECT_EQ(told_of("[server]\ntext_line_length_max = 500\n"),
+            "warning: test.toml:7: server.text_line_length_max: 500 is less than the 998 octets "
+            "that RFC 5321 lets a line have\n");
+}
+
+}  // namespace
+}  // namespace ringmta::config

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Every key is turned: a file that sets it to something else than its default gives just that
+// setting and changes no other; values beyond its limits and of a wrong type are refused at its
+// line. The rows here are written apart from the table they test, so a key bound to the wrong
+// setting is seen.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "../../src/config/key.h"
+#include "../../src/config/values.h"
+#include "machine.h"
+
+namespace ringmta::config {
+namespace {
+
+using S = const Settings&;
+
+struct Row {
+  const char* path;
+  const char* value;
+  bool (*holds)(S);
+  const char* changes_too = "";
+};
+
+const queue::Route& route(S s) { return s.queue.routes.back(); }
+
+template <typename T>
+std::vector<std::string> texts(const std::vector<T>& elements) {
+  std::vector<std::string> all;
+  for (const T& element : elements) all.push_back(element.text());
+  return all;
+}
+
+using Texts = std::vector<std::string>;
+
+// clang-format off
+const Row kRows[] = {
+    {"hostname", "\"other.example.org\"", [](S s) { return s.hostname == "other.example.org" && s.server.session.hostname == s.hostname && s.client.session.hostname == s.hostname && s.queue.hostname == s.hostname; }},
+    {"log_level", "\"warning\"", [](S s) { return s.log_level == LogLevel::warning; }},
+    {"shutdown_max", "\"45s\"", [](S s) { return s.shutdown_max == seconds(45); }},
+
+    {"server.listen", "[\"192.0.2.1:2525\", \"[2001:db8::1]\"]", [](S s) { return texts(s.server.listeners) == Texts{"192.0.2.1:2525", "[2001:db8::1]:25"}; }},
+    {"server.relay_networks", "[\"192.0.2.0/24\", \"2001:db8::/32\"]", [](S s) { return texts(s.server.relay_networks) == Texts{"192.0.2.0/24", "2001:db8::/32"}; }},
+    {"server.sessions_max", "30000", [](S s) { return s.server.sessions_max == 30000; }},
+    {"server.sessions_per_client_max", "50", [](S s) { return s.server.sessions_per_client_max == 50; }},
+    {"server.message_size_max", "\"10MB\"", [](S s) { return s.server.session.message_size_max == 10'000'000; }},
+    {"server.recipients_max", "200", [](S s) { return s.server.session.recipients_max == 200; }},
+    {"server.messages_max", "77", [](S s) { return s.server.session.messages_max == 77; }},
+    {"server.line_length_max", "512", [](S s) { return s.server.session.line_length_max == 512; }},
+    {"server.text_line_length_max", "998", [](S s) { return s.server.session.text_line_length_max == 998; }},
+    {"server.hops_max", "25", [](S s) { return s.server.session.hops_max == 25; }},
+    {"server.commands_max", "1000", [](S s) { return s.server.session.commands_max == 1000; }},
+    {"server.errors_max", "5", [](S s) { return s.server.session.errors_max == 5; }},
+    {"server.greeting_delay", "\"250ms\"", [](S s) { return s.server.timeouts.greeting_delay == Milliseconds{250}; }},
+    {"server.add_missing_headers", "false", [](S s) { return !s.server.add_missing_headers; }},
+    {"server.tenant_default", "\"newsletter\"", [](S s) { return s.server.tenant_default == "newsletter"; }},
+    {"server.pipelining", "false", [](S s) { return !s.server.session.pipelining; }},
+    {"server.chunking", "false", [](S s) { return !s.server.session.chunking; }},
+    {"server.eight_bit", "false", [](S s) { return !s.server.session.eight_bit; }},
+    {"server.smtputf8", "false", [](S s) { return !s.server.session.smtputf8; }},
+    {"server.dsn", "false", [](S s) { return !s.server.session.dsn; }},
+    {"server.timeouts.idle", "\"90s\"", [](S s) { return s.server.timeouts.idle == seconds(90); }},
+    {"server.timeouts.transaction", "\"2h\"", [](S s) { return s.server.timeouts.transaction == hours(2); }},
+    {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
+
+    {"route.name", "\"other\"", [](S s) { return route(s).name == "other"; }},
+    {"route.domains", "[\"Example.ORG\", \".example.org\", \"*\"]", [](S s) { return route(s).domains == Texts{"example.org", ".example.org", "*"}; }},
+    {"route.hosts", "[\"smtp.example.net\", \"smtp.example.net:587\", \"[2001:db8::1]:2525\"]", [](S s) { return route(s).hosts == Texts{"smtp.example.net", "smtp.example.net:587", "[2001:db8::1]:2525"}; }},
+    {"route.connections_max", "7", [](S s) { return route(s).connections_max == 7; }},
+    {"route.messages_per_connection_max", "20", [](S s) { return route(s).messages_per_connection_max == 20; }},
+    {"route.recipients_per_message_max", "50", [](S s) { return route(s).recipients_per_message_max == 50; }},
+    {"route.lmtp", "true", [](S s) { return route(s).lmtp; }},
+    {"retry.first", "\"1s\"", [](S s) { return s.queue.retry.first == seconds(1); }},
+    {"retry.factor", "1.5", [](S s) { return s.queue.retry.factor == 1.5; }},
+    {"retry.longest", "\"2h\"", [](S s) { return s.queue.retry.longest == hours(2); }},
+    {"retry.jitter", "0", [](S s) { return s.queue.retry.jitter == 0.0; }},
+    {"retry.expire_after", "\"5d\"", [](S s) { return s.queue.retry.expire_after == hours(120) && s.server.expire_after == hours(120); }},
+    {"retry.delay_notice_after", "\"1h\"", [](S s) { return s.queue.retry.delay_notice_after == hours(1); }},
+    {"queue.postmaster", "\"postmaster@example.org\"", [](S s) { return s.queue.postmaster == "postmaster@example.org"; }},
+    {"queue.dsn_return_max", "\"1MiB\"", [](S s) { return s.queue.dsn_return_max == 1 << 20; }},
+
+    {"spool.directory", "\"/srv/spool\"", [](S s) { return s.spool.directory == "/srv/spool"; }},
+    {"spool.durability", "\"relaxed\"", [](S s) { return s.spool.durability == spool::DurabilityMode::relaxed; }},
+    {"spool.write_mode", "\"buffered\"", [](S s) { return s.spool.write_mode == spool::WriteMode::buffered; }},
+    {"spool.segment_size", "\"128MiB\"", [](S s) { return s.spool.segment_size == 128 << 20; }},
+    {"spool.segments_ready", "3", [](S s) { return s.spool.segments_ready == 3; }},
+    {"spool.disk_max", "\"10GiB\"", [](S s) { return s.spool.disk_max == 10ULL << 30; }},
+    {"spool.disk_reserve", "\"1GiB\"", [](S s) { return s.spool.disk_reserve == 1ULL << 30; }},
+    {"spool.memory_max", "\"256MiB\"", [](S s) { return s.spool.memory_max == 256 << 20; }},
+    {"spool.batch_max", "\"2MiB\"", [](S s) { return s.spool.batch_max == 2 << 20; }},
+    {"spool.note_delay_max", "\"5ms\"", [](S s) { return s.spool.note_delay_max == Milliseconds{5}; }},
+    {"spool.compact_below_percent", "40", [](S s) { return s.spool.compact_below_percent == 40; }},
+
+    {"client.connections_max", "1000", [](S s) { return s.client.connections_max == 1000; }},
+    {"client.host_retry_after", "\"20s\"", [](S s) { return s.client.host_retry_after == seconds(20); }},
+    {"client.host_retry_longest", "\"1h\"", [](S s) { return s.client.host_retry_longest == hours(1); }},
+    {"client.deliver_to_loopback", "true", [](S s) { return s.client.deliver_to_loopback; }},
+    {"client.source4", "\"192.0.2.7\"", [](S s) { return s.client.source4.text() == "192.0.2.7:0" && s.client.source6.length == 0; }},
+    {"client.source6", "\"2001:db8::7\"", [](S s) { return s.client.source6.text() == "[2001:db8::7]:0" && s.client.source4.length == 0; }},
+    {"client.pipelining", "false", [](S s) { return !s.client.session.pipelining; }},
+    {"client.chunking", "false", [](S s) { return !s.client.session.chunking; }},
+    {"client.chunking_size_max", "\"1MiB\"", [](S s) { return s.client.session.chunking_size_max == 1 << 20; }},
+    {"client.timeouts.connect", "\"1s\"", [](S s) { return s.client.timeouts.connect == seconds(1); }},
+    {"client.timeouts.greeting", "\"2s\"", [](S s) { return s.client.timeouts.greeting == seconds(2); }},
+    {"client.timeouts.ehlo", "\"3s\"", [](S s) { return s.client.timeouts.ehlo == seconds(3); }},
+    {"client.timeouts.mail", "\"4s\"", [](S s) { return s.client.timeouts.mail == seconds(4); }},
+    {"client.timeouts.recipient", "\"6s\"", [](S s) { return s.client.timeouts.recipient == seconds(6); }},
+    {"client.timeouts.data", "\"7s\"", [](S s) { return s.client.timeouts.data == seconds(7); }},
+    {"client.timeouts.content_block", "\"8s\"", [](S s) { return s.client.timeouts.content_block == seconds(8); }},
+    {"client.timeouts.content_end", "\"9s\"", [](S s) { return s.client.timeouts.content_end == seconds(9); }},
+    {"client.timeouts.quit", "\"11s\"", [](S s) { return s.client.timeouts.quit == seconds(11); }},
+    {"client.timeouts.idle", "\"12s\"", [](S s) { return s.client.timeouts.idle == seconds(12); }},
+
+    {"events.file", "\"/var/log/events.jsonl\"", [](S s) { return s.events.file == "/var/log/events.jsonl"; }},
+    {"events.buffer_max", "\"32MiB\"", [](S s) { return s.events.buffer_max == 32 << 20; }},
+    {"events.flush_after", "\"100ms\"", [](S s) { return s.events.flush_after == Milliseconds{100}; }},
+    {"control.socket", "\"/tmp/control.sock\"", [](S s) { return s.control.socket == "/tmp/control.sock"; }},
+    {"control.mode", "\"0660\"", [](S s) { return s.control.mode == 0660; }},
+    {"metrics.listen", "[\"127.0.0.1:9465\"]", [](S s) { return texts(s.metrics.listen) == Texts{"127.0.0.1:9465"}; }},
+
+    {"shards.count", "3", [](S s) { return s.shards == 3; }},
+    {"shards.cpus", "\"3,0-1\"", [](S s) { return s.cpus == std::vector<int>{3, 0, 1}; }, "shards.count"},
+    {"dns.resolve_interval", "\"1m\"", [](S s) { return s.resolve_interval == minutes(1); }},
+    {"dns.servers", "[\"127.0.0.1:5353\", \"192.0.2.53\"]", [](S s) { return texts(s.dns.servers) == Texts{"127.0.0.1:5353", "192.0.2.53:53"}; }},
+    {"dns.mx_port", "2525", [](S s) { return s.dns.mx_port == 2525; }},
+    {"ring.entries", "1024", [](S s) { return s.io.entries == 1024; }},
+    {"ring.receive_buffers", "256", [](S s) { return s.io.receive_buffers == 256; }},
+    {"ring.receive_buffer_size", "\"32KiB\"", [](S s) { return s.io.receive_buffer_size == 32768; }},
+    {"ring.streams_max", "100000", [](S s) { return s.io.streams_max == 100000; }},
+    {"ring.linger_max", "\"1s\"", [](S s) { return s.io.linger_max == seconds(1); }},
+};
+// clang-format on
+
+struct Placed {
+  std::string file;
+  uint32_t line;  // of the key
+};
+
+// A whole file in which `key` has `value`. Keys of the top come first, as TOML wants it.
+Placed placed(const Key& key, std::string_view value) {
+  const std::string line = fmt::format("{} = {}\n", key.name, value);
+  const auto normal = [&](const char* path, const char* assignment) {
+    return key.path() == path ? std::string() : std::string(assignment) + "\n";
+  };
+  const std::string top = normal("hostname", "hostname = \"relay.example.org\"");
+  const std::string route = normal("route.name", "name = \"all\"") +
+                            normal("route.domains", "domains = [\"*\"]") +
+                            normal("route.hosts", "hosts = [\"192.0.2.25:25\"]");
+  if (key.section.empty()) return {line + top + "[[route]]\n" + route, 1};
+  if (key.section == "route") return {top + "[[route]]\n" + line + route, 3};
+  return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
+}
+
+const Key& key_of(const Row& row) {
+  for (const Key& key : keys()) {
+    if (key.path() == row.path) return key;
+  }
+  throw std::runtime_error(std::string("no such key: ") + row.path);
+}
+
+Loaded parse_row(const Row& row) {
+  return parse(placed(key_of(row), row.value).file, "test.toml", a_machine());
+}
+
+TEST(Keys, EachHasItsRowHere) {
+  std::set<std::string> rows;
+  for (const Row& row : kRows) EXPECT_TRUE(rows.insert(row.path).second) << row.path;
+  for (const Key& key : keys()) {
+    EXPECT_EQ(rows.erase(key.path()), 1U) << key.path() << " has no row in this test";
+  }
+  EXPECT_TRUE(rows.empty()) << *rows.begin() << " is not a key";
+}
+
+class EachKey : public testing::TestWithParam<Row> {};
+
+TEST_P(EachKey, SetsItsSettingAndNoOther) {
+  const Loaded before = parse_with("");
+  const Loaded after = parse_row(GetParam());
+  ASSERT_TRUE(before.errors.empty()) << all_texts(before);
+  ASSERT_TRUE(after.errors.empty()) << all_texts(after);
+  EXPECT_FALSE(GetParam().holds(before.settings)) << "the row's value is the default";
+  EXPECT_TRUE(GetParam().holds(after.settings));
+  for (const Key& key : keys()) {
+    if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
+    EXPECT_EQ(show_value(key, after.settings), show_value(key, before.settings)) << key.path();
+  }
+}
+
+TEST_P(EachKey, IsShownAsItCanBeReadAgain) {
+  const Loaded first = parse_row(GetParam());
+  const std::string shown = effective(first.settings);
+  const Loaded again = parse(shown, "effective.toml", a_machine());
+  EXPECT_TRUE(again.errors.empty()) << all_texts(again) << shown;
+  EXPECT_EQ(effective(again.settings), shown);
+  EXPECT_TRUE(GetParam().holds(again.settings)) << shown;
+}
+
+TEST_P(EachKey, RefusesAnotherTypeAtItsLine) {
+  const Key& key = key_of(GetParam());
+  const auto [file, line] = placed(key, "2026-11-24");  // a date, which no key takes
+  const Loaded loaded = parse(file, "test.toml", a_machine());
+  ASSERT_EQ(loaded.errors.size(), 1U) << all_texts(loaded);
+  const std::string told = text(loaded, loaded.errors[0]);
+  EXPECT_TRUE(told.starts_with(fmt::format("test.toml:{}: {}: expects ", line, key.path())))
+      << told;
+  EXPECT_NE(told.find(fmt::format("write {} = ", key.name)), std::string::npos) << told;
+}
+
+// One step beyond each end of what a key with limits takes.
+std::vector<std::string> beyond(const Key& key) {
+  std::vector<std::string> values;
+  if (const auto* whole = std::get_if<Whole>(&key.kind)) {
+    values.push_back(fmt::format("{}", static_cast<int64_t>(whole->min) - 1));
+    values.push_back(fmt::format("{}", whole->max + 1));
+    if (whole->power_of_two) values.push_back(fmt::format("{}", whole->min + 1));
+  } else if (const auto* size = std::get_if<Size>(&key.kind)) {
+    if (size->octets.min > 0) values.push_back(fmt::format("\"{}B\"", size->octets.min - 1));
+    values.push_back(fmt::format("\"{}B\"", size->octets.max + 1));
+    if (size->octets.power_of_two) values.push_back(fmt::format("{}", size->octets.min + 1));
+  } else if (const auto* fraction = std::get_if<Fraction>(&key.kind)) {
+    values = {fmt::format("{}", fraction->min - 0.001), fmt::format("{}", fraction->max + 0.001),
+              "nan"};
+  } else if (const auto* duration = std::get_if<Duration>(&key.kind)) {
+    if (duration->min.count > 0) values.push_back(fmt::format("\"{}ms\"", duration->min.count - 1));
+    values.push_back(fmt::format("\"{}ms\"", duration->max.count + 1));
+  }
+  return values;
+}
+
+TEST_P(EachKey, RefusesWhatIsBeyondItsLimits) {
+  const Key& key = key_of(GetParam());
+  for (const std::string& value : beyond(key)) {
+    const auto [file, line] = placed(key, value);
+    const Loaded loaded = parse(file, "test.toml", a_machine());
+    ASSERT_FALSE(loaded.errors.empty()) << key.path() << " = " << value;
+    const std::string told = text(loaded, loaded.errors[0]);
+    EXPECT_TRUE(told.starts_with(fmt::format("test.toml:{}: {}: ", line, key.path()))) << told;
+    EXPECT_NE(told.find("out of range"), std::string::npos) << told;
+  }
+}
+
+// The limits themselves are within them (other keys may then disagree, which is told elsewhere).
+TEST_P(EachKey, TakesItsLimits) {
+  const Key& key = key_of(GetParam());
+  std::vector<std::string> values;
+  if (const auto* whole = std::get_if<Whole>(&key.kind)) {
+    values = {std::to_string(whole->min), std::to_string(whole->max)};
+  } else if (const auto* size = std::get_if<Size>(&key.kind)) {
+    values = {std::to_string(size->octets.min), std::to_string(size->octets.max)};
+  } else if (const auto* duration = std::get_if<Duration>(&key.kind)) {
+    values = {fmt::format("\"{}ms\"", duration->min.count),
+              fmt::format("\"{}ms\"", duration->max.count)};
+  }
+  for (const std::string& value : values) {
+    const Loaded loaded = parse(placed(key, value).file, "test.toml", a_machine());
+    EXPECT_EQ(all_texts(loaded).find("out of range"), std::string::npos) << all_texts(loaded);
+  }
+}
+
+std::string name_of(const testing::TestParamInfo<Row>& info) {
+  std::string name = info.param.path;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Config, EachKey, testing::ValuesIn(kRows), name_of);
+
+}  // namespace
+}  // namespace ringmta::config
