@@ -69,8 +69,8 @@ class ServerSession final {
     body,           // store `body`; it is valid until the next step()
     message_end,    // complete: commit it, answer by message_done() now or later; envelope() and
                     // header() are valid until the next step()
-    message_abort,  // drop what was stored since message_begin (RSET, refused content; the reply is
-                    // already written)
+    message_abort,  // drop what was stored since message_begin (RSET, refused content); the reply is
+                    // the machine's affair, and for refused content comes when all of it was read
     close,          // write the output, then close; no step() after it
   };
   struct Step {
