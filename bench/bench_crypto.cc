@@ -3,8 +3,6 @@
 // library built without CPU acceleration shows at once: it signs RSA-2048 less than 600 times a
 // second.
 #include <benchmark/benchmark.h>
-#include <wolfssl/wolfcrypt/settings.h>
-// (settings come first)
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/ecc.h>

@@ -96,7 +96,8 @@ class Bench:
     def start_sink(self):
         port = free_port()
         if self.options.sink == "smtp-sink":
-            process = self.start([find("smtp-sink"), f"127.0.0.1:{port}", "1000"],
+            as_user = ["-u", "nobody"] if os.getuid() == 0 else []
+            process = self.start([find("smtp-sink"), *as_user, f"127.0.0.1:{port}", "1000"],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
             process = self.start([self.build / "tools/ringmta-sink", "--listen", f"127.0.0.1:{port}",

@@ -202,16 +202,6 @@ void Pools::lent(queue::Job* job) {
   impl_->touch(site);
 }
 
-bool Pools::site_gone(queue::SiteId id) {
-  SitePool* site = impl_->find_site(id);
-  if (site == nullptr) return true;
-  if (site->connections > 0 || site->wants_connections()) return false;
-  impl_->loop.timers().cancel(site->timer);  // what it remembered of its hosts goes with it
-  site->dirty.unlink();
-  impl_->retire_site_if_quiet(*site);
-  return true;
-}
-
 void Pools::on_event(const ring::Event& event) {
   using ring::EventKind;
   Impl& impl = *impl_;
@@ -256,6 +246,8 @@ void Pools::on_event(const ring::Event& event) {
       return;
   }
 }
+
+bool Pools::knows(queue::SiteId site) const { return impl_->find_site(site) != nullptr; }
 
 bool Pools::run() { return impl_->run(); }
 
