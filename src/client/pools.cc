@@ -118,6 +118,7 @@ void Pools::Impl::arm_site(SitePool& site) {
   Monotonic due = Monotonic::never();
   if (site.held_until > now() && (site.failed || site.wants_connections())) due = site.held_until;
   if (!site.lent.empty()) due = std::min(due, site.lent_due);
+  if (site.ride_until > now()) due = std::min(due, site.ride_until);
   if (due == Monotonic::never() && site.connections == 0 && !site.wants_connections()) {
     const Monotonic known = site.hosts.remembered_until();
     if (known + options.host_retry_after > now()) due = known + options.host_retry_after;
