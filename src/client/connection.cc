@@ -42,9 +42,12 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
   const Host& host = *connection.host;
   if (result < 0) {
     const std::string reason = host.text() + ": " + system_text(-result);
-    const bool ours = result == -EADDRNOTAVAIL;  // no port is left for a connection of ours
-    if (ours) warn(reason);
-    fail_opening(connection, reason);
+    if (is_our_shortage(-result) || result == -EADDRNOTAVAIL) {  // no port is left for us
+      our_shortage(*connection.site, reason);
+      close(connection, ring::CloseMode::abort);
+    } else {
+      fail_opening(connection, reason, is_unroutable(-result));
+    }
     return;
   }
   if (may_be_own(host.address) && is_own(host.address, loop.io().local(connection.stream))) {
@@ -55,21 +58,27 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
   touch(connection);
 }
 
-void Pools::Impl::fail_opening(Connection& connection, std::string reason) {
+void Pools::Impl::fail_opening(Connection& connection, std::string reason, bool unroutable) {
   ++counters.connect_failures;
   host_trouble(connection, std::move(reason));
+  if (unroutable && connection.site->tried > 0) --connection.site->tried;  // it cost nothing
   // A peer that turned us away is told goodbye (RFC 5321 4.1.1.10) unless it has gone.
   const bool there = connection.state == Connection::State::opening && !connection.send_failed;
   const bool polite = there && !connection.sending && !stopping;
   if (polite) {
     const iovec goodbye{const_cast<char*>(kGoodbye.data()), kGoodbye.size()};
-    loop.io().send(connection.stream, {&goodbye, 1});
-    connection.sending = true;
+    transmit(connection, {&goodbye, 1});
   }
   close(connection, polite ? ring::CloseMode::graceful : ring::CloseMode::abort);
 }
 
-// ---- the peer speaks: all that is received comes through here
+// ---- the peer speaks
+
+// All that is received comes through here: the place for TLS to stand.
+void Pools::Impl::on_received(Connection& connection, Bytes data) {
+  feed(connection, data);
+  touch(connection);
+}
 
 void Pools::Impl::feed(Connection& connection, Bytes data) {
   using Action = smtp::ClientSession::Action;

@@ -61,13 +61,14 @@ void Hosts::update(std::span<const queue::ResolvedHost> found) {
   hosts_ = std::move(updated);
 }
 
-std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random) const {
+std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, uint32_t below) const {
   // Each pass keeps one of n candidates with the chance 1/n of each (reservoir sampling).
   const Host* named = nullptr;
   uint64_t names = 0;
   for (size_t i = 0; i < hosts_.size(); ++i) {
     const Host& host = *hosts_[i];
     if (named != nullptr && host.preference != named->preference) break;
+    if (host.preference >= below) break;
     if (!host.usable(now)) continue;
     bool seen = false;
     for (size_t k = 0; k < i && !seen; ++k) {

@@ -49,7 +49,15 @@ class Hosts final {
   void update(std::span<const queue::ResolvedHost> found);
   // Of the most preferred that are usable a random name, of that name's addresses the first family
   // that is usable, of those a random one. Null: none is usable now.
-  std::shared_ptr<Host> choose(Monotonic now, Prng& random) const;
+  // Only hosts preferred to `below`.
+  std::shared_ptr<Host> choose(Monotonic now, Prng& random, uint32_t below = UINT32_MAX) const;
+  template <typename Predicate>
+  const Host* first_that(Predicate&& holds) const {
+    for (const auto& host : hosts_) {
+      if (holds(*host)) return host.get();
+    }
+    return nullptr;
+  }
   // When the first of those that are skipped may be tried again.
   Monotonic next_chance() const;
   // Until when something must be remembered: the wait a failing host has earned counts for its next

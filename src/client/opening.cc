@@ -27,10 +27,6 @@ constexpr Milliseconds kFirstHold = seconds(1);     // after a refusal by a host
 constexpr Milliseconds kNoHostsRetry = seconds(5);  // a site without any address (yet)
 constexpr uint32_t kDoublingsMax = 16;
 
-bool is_our_shortage(int code) {
-  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
-}
-
 enum class Reach : uint8_t { unicast, unspecified, group };
 
 Reach reach_of(const SocketAddress& address) {
@@ -120,9 +116,10 @@ bool Pools::Impl::open_more(SitePool& site, uint32_t wanted) {
 bool Pools::Impl::open(SitePool& site) {
   site.hosts.update(queue.site(site.id).hosts);
   const HostRetry retry{options.host_retry_after, options.host_retry_longest};
+  const uint32_t below = preferred_to_ourselves(site);
   while (true) {
     const bool enough = site.tried >= options.hosts_tried_max && !site.live();
-    const std::shared_ptr<Host> host = enough ? nullptr : site.hosts.choose(now(), random);
+    const std::shared_ptr<Host> host = enough ? nullptr : site.hosts.choose(now(), random, below);
     if (host == nullptr) {
       if (site.live()) return false;
       if (site.hosts.size() == 0) {
@@ -161,12 +158,11 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
     ++counters.connect_failures;
     site.problem = host->text() + ": " + stream.error().message;
     if (is_our_shortage(stream.error().code)) {
-      warn(site.problem);
-      site.held_until = now() + kShortage;
+      our_shortage(site, site.problem);
       return false;
     }
     host->failed(now(), {options.host_retry_after, options.host_retry_longest}, random);
-    ++site.tried;
+    if (!is_unroutable(stream.error().code)) ++site.tried;
     return false;
   }
   loop.io().read(*stream);
@@ -208,6 +204,17 @@ std::string Pools::Impl::why_not(const SitePool& site, const Host& host) const {
   return {};
 }
 
+// Where this relay is itself one of a domain's mail hosts, only those preferred to it may be spoken
+// to: the others would send the mail back (RFC 5321 5.1).
+uint32_t Pools::Impl::preferred_to_ourselves(SitePool& site) const {
+  if (own_addresses.empty() || queue.site(site.id).route != queue::kNoRoute) return UINT32_MAX;
+  const Host* ourselves =
+      site.hosts.first_that([&](const Host& host) { return is_own(host.address, {}); });
+  if (ourselves == nullptr) return UINT32_MAX;
+  site.problem = ourselves->text() + " is this relay itself: the mail would loop";
+  return ourselves->preference;
+}
+
 // Spares most connections the question for their own end.
 bool Pools::Impl::may_be_own(const SocketAddress& peer) const {
   return std::any_of(own_addresses.begin(), own_addresses.end(), [&](const SocketAddress& own) {
@@ -233,7 +240,8 @@ void Pools::Impl::opened(Connection& connection, const smtp::Reply& reply) {
   SitePool& site = *connection.site;
   const std::string_view text = reply.text;
   const std::string_view name = text.substr(0, text.find_first_of(" \n"));
-  const bool same_name = equals_ignoring_case(name, options.session.hostname);
+  const bool same_name = equals_ignoring_case(name, options.session.hostname) &&
+                         options.session.hostname != "localhost";
   // (Test set-ups have several programs of one name on one machine; an LMTP server is no relay.)
   if (same_name && !connection.host->address.is_loopback() && !queue.site(site.id).lmtp) {
     fail_opening(connection, connection.host->text() + " calls itself " + std::string(name) +
@@ -252,6 +260,12 @@ void Pools::Impl::opened(Connection& connection, const smtp::Reply& reply) {
     ++site.window;
   }
   touch(connection);
+  touch(site);
+}
+
+void Pools::Impl::our_shortage(SitePool& site, std::string_view reason) {
+  warn(reason);
+  site.held_until = now() + kShortage;
   touch(site);
 }
 

@@ -225,8 +225,7 @@ void Pools::on_event(const ring::Event& event) {
       impl.on_connected(*connection, event.result);
       return;
     case EventKind::received:
-      impl.feed(*connection, event.data);
-      impl.touch(*connection);
+      impl.on_received(*connection, event.data);
       return;
     case EventKind::ended:
       impl.on_ended(*connection, event.result);

@@ -4,6 +4,7 @@
 // output is done there, once per turn.
 #pragma once
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,13 +61,16 @@ struct Pools::Impl {
   void retire(Connection& connection);
   void fail_site(SitePool& site);
   std::string why_not(const SitePool& site, const Host& host) const;
+  uint32_t preferred_to_ourselves(SitePool& site) const;
   bool may_be_own(const SocketAddress& peer) const;
   bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
   void opened(Connection& connection, const smtp::Reply& reply);
+  void our_shortage(SitePool& site, std::string_view reason);
   void host_trouble(Connection& connection, std::string reason);
 
   // connection.cc: what happens on a stream.
   void on_connected(Connection& connection, int32_t result);
+  void on_received(Connection& connection, Bytes data);
   void feed(Connection& connection, Bytes data);
   void on_session_closed(Connection& connection, const smtp::Reply& reply);
   void on_ended(Connection& connection, int32_t result);
@@ -75,7 +79,7 @@ struct Pools::Impl {
   void timed_out(Connection& connection);
   bool keep_warm(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
-  void fail_opening(Connection& connection, std::string reason);
+  void fail_opening(Connection& connection, std::string reason, bool unroutable = false);
   void leave(Connection& connection);
   void close(Connection& connection, ring::CloseMode mode);
   void set_state(Connection& connection, Connection::State state);
@@ -94,6 +98,7 @@ struct Pools::Impl {
   void put_together(Connection& connection);
   void keep_copy(Connection& connection);
   void send_next(Connection& connection);
+  void transmit(Connection& connection, std::span<const iovec> octets);
   void on_sent(Connection& connection, int32_t result);
   static bool handed_over(const Connection& connection, const queue::Job& job);
 
@@ -138,6 +143,15 @@ struct Pools::Impl {
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kSiteBit = 0x8000'0000;     // in the slot of a site's timer token
 inline constexpr uint32_t kWatchNumber = UINT32_MAX;  // the watchdog's timer token
+
+// No descriptors or memory: trouble of our own, not held against a host.
+inline bool is_our_shortage(int code) {
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+// Known at once from our own routing table (a machine without IPv6, say).
+inline bool is_unroutable(int code) {
+  return code == ENETUNREACH || code == EAFNOSUPPORT || code == EADDRNOTAVAIL;
+}
 
 inline ring::Token client_token(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::client), slot);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Output: what the protocol machine wants said, with the jobs' contents in their places, in as few
-// sends as it takes. All that is sent goes through send_next().
+// sends as it takes.
 //
 // The insight: nothing big is copied. The command text is the session's memory, the content the
 // spool's (the same octets the commit wrote), and both stay put until the send is told done. Only
@@ -101,9 +101,14 @@ void Pools::Impl::send_next(Connection& connection) {
     if (next.iov_len == 0) ++connection.output_next;
   }
   RINGMTA_ASSERT(count > 0);
+  transmit(connection, {parts_now, count});
+}
+
+// All that is sent leaves here: the place for TLS to stand.
+void Pools::Impl::transmit(Connection& connection, std::span<const iovec> octets) {
   connection.sending = true;
   ++counters.sends;
-  loop.io().send(connection.stream, {parts_now, count});
+  loop.io().send(connection.stream, octets);
 }
 
 void Pools::Impl::on_sent(Connection& connection, int32_t result) {

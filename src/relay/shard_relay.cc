@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "own_addresses.h"
 #include "ringmta/base/log.h"
 
 namespace ringmta::relay {
@@ -145,8 +146,7 @@ void ShardRelay::wire() {
 
 Status ShardRelay::listen() {
   if (Status fine = server_->listen(); !fine) return fine;
-  const std::vector<SocketAddress> own = server_->addresses();
-  pools_->set_own_addresses(own);
+  pools_->set_own_addresses(own_addresses(server_->addresses()));
   return {};
 }
 

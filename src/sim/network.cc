@@ -36,6 +36,7 @@ void World::Impl::attempt(const ConnectionPointer& connection, Monotonic deadlin
   Side& called = connection->sides[1];
   if (caller.gone) return;
   if (listed(refused, called.address)) return fail_attempt(caller, -ECONNREFUSED);
+  if (listed(unroutable, called.address)) return fail_attempt(caller, -ENETUNREACH);
   std::vector<ring::Listener*> candidates;
   bool somebody = listed(unreachable, called.address);
   if (!somebody) {

@@ -146,6 +146,10 @@ void World::refuse(const SocketAddress& peer, bool refused) {
   set_listed(impl_->refused, peer, refused);
 }
 
+void World::make_unroutable(const SocketAddress& peer, bool unroutable) {
+  set_listed(impl_->unroutable, peer, unroutable);
+}
+
 void World::make_unreachable(const SocketAddress& peer, bool silent) {
   set_listed(impl_->unreachable, peer, silent);
 }

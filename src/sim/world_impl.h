@@ -76,6 +76,7 @@ struct World::Impl {
   uint32_t ios_made = 0;
   uint64_t steps_at_this_time = 0;
   std::vector<SocketAddress> refused;
+  std::vector<SocketAddress> unroutable;
   std::vector<SocketAddress> unreachable;
   std::deque<std::pair<SocketAddress, uint64_t>> resets;
 

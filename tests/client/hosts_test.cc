@@ -193,6 +193,23 @@ TEST_F(Failover, LeavesAFailedHostAloneForAWhileAndComesBack) {
   EXPECT_EQ(first.mails.size(), 1U);
 }
 
+TEST_F(Failover, GoesThroughAllAddressesOfAnUnroutableFamily) {
+  // A machine without IPv6 finds out at once; that is no reason to give the site up.
+  std::vector<queue::ResolvedHost> all;
+  for (int i = 1; i <= 9; ++i) {
+    const std::string number = std::to_string(i);
+    all.push_back(host("mx" + number, "[2001:db8::" + number + "]", 10));
+    world.make_unroutable(all.back().address, true);
+    all.push_back(host("mx" + number, "192.0.2." + number, 10));
+  }
+  ScriptedPeer peer(world, "0.0.0.0:25");
+  start();
+  const queue::SiteId site = add_site(all);
+  queue().add(site, mail("one"));
+  ASSERT_TRUE(run_until_results(1));
+  EXPECT_TRUE(queue().news.empty());
+}
+
 TEST_F(Failover, GivesUpAfterSoManyHosts) {
   start();
   std::vector<queue::ResolvedHost> many;
@@ -277,6 +294,34 @@ TEST_F(Failover, DoesNotDeliverToItself) {
   ASSERT_TRUE(run([&] { return queue().news.size() == 2; }));
   EXPECT_NE(queue().news[0].find("is this relay itself"), std::string::npos);
   EXPECT_EQ(peer.connections, 0U);
+}
+
+TEST_F(Failover, SpeaksOnlyToMailHostsPreferredToItself) {
+  ScriptedPeer best(world, "192.0.2.1:25"), equal(world, "192.0.2.2:25"),
+      worse(world, "192.0.2.3:25");
+  start();
+  const SocketAddress own[] = {address("198.51.100.1:25")};
+  pools().set_own_addresses(own);
+  const queue::SiteId site =
+      add_site({host("best", "192.0.2.1", 10), host("we", "198.51.100.1", 20),
+                host("equal", "192.0.2.2", 20), host("worse", "192.0.2.3", 30)});
+  queue().site(site).route = queue::kNoRoute;
+  queue().add(site, mail("one"));
+  ASSERT_TRUE(run_until_results(1));
+  EXPECT_EQ(best.mails.size(), 1U);
+  world.run_for(seconds(20));
+  world.refuse(address("192.0.2.1:25"), true);
+  for (int i = 0; i < 20; ++i) queue().add(site, mail("two"));
+  ASSERT_TRUE(run([&] { return queue().news.size() > 3; }));
+  EXPECT_EQ(equal.connections + worse.connections, 0U);
+  // We are the best: then the domain is ours, and somebody forgot to tell us.
+  const queue::SiteId ours =
+      add_site({host("we", "198.51.100.1", 20), host("worse", "192.0.2.3", 30)});
+  queue().site(ours).route = queue::kNoRoute;
+  queue().add(ours, mail("three"));
+  ASSERT_TRUE(run([&] { return queue().news.back().starts_with("failed 1: we (198"); }));
+  EXPECT_NE(queue().news.back().find("is this relay itself"), std::string::npos);
+  EXPECT_EQ(worse.connections, 0U);
 }
 
 TEST_F(Failover, KnowsItselfBehindAWildcard) {

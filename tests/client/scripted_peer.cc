@@ -127,7 +127,7 @@ bool ScriptedPeer::consume_content(Session& session) {
     return true;
   }
   if (session.input.size() > script.too_big) {
-    say(session, "552 5.3.4 too big!drop");
+    say(session, "552 5.3.4 too big" + script.too_big_end);
     return false;
   }
   size_t end = 0;
@@ -226,7 +226,7 @@ void ScriptedPeer::close_all(const std::string& text) {
 void ScriptedPeer::say(Session& session, std::string text) {
   // What follows is not looked at, even while the words themselves wait for their time.
   session.at_end = session.at_end || text.ends_with("!drop") || text.ends_with("!reset") ||
-                   text.ends_with("!deaf");
+                   text.ends_with("!deaf") || text.ends_with("!break");
   if (script.drip.count > 0 && session.later.empty() && session.greeted) {
     Monotonic at = io_->now();
     for (const char c : text + "\r\n") {
@@ -250,6 +250,10 @@ void ScriptedPeer::perform(Session& session, std::string text) {
     return;
   }
   if (take_suffix(text, "!drop")) session.drop = true;
+  if (take_suffix(text, "!break")) {
+    session.drop = session.torn = true;
+    io_->pause(session.stream);
+  }
   if (take_suffix(text, "!deaf")) {
     io_->pause(session.stream);
     if (!session.counted_out) --open;  // it will not see the client go
@@ -273,7 +277,8 @@ void ScriptedPeer::close(Session& session, ring::CloseMode mode) {
 void ScriptedPeer::pump(Session& session) {
   if (session.closed || session.is_sending) return;
   if (session.output.empty()) {
-    if (session.drop) close(session, ring::CloseMode::graceful);
+    const auto mode = session.torn ? ring::CloseMode::abort : ring::CloseMode::graceful;
+    if (session.drop) close(session, mode);
     return;
   }
   session.sending = std::move(session.output);

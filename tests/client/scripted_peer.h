@@ -2,7 +2,8 @@
 // An SMTP server in the simulated world that does as it is told.
 //
 // What it says to a command may end in one of these: "!drop" the connection is closed after it,
-// "!reset" it is torn down at once, "!deaf" nothing is read any more. An empty answer is silence.
+// "!break" it is torn down after it, with what the client still sends unread, "!reset" it is torn
+// down at once, "!deaf" nothing is read any more. An empty answer is silence.
 #pragma once
 
 #include <deque>
@@ -38,6 +39,7 @@ class ScriptedPeer final {
     uint32_t connections_max = UINT32_MAX;  // more are turned away by 421
     Milliseconds drip{0};                   // between the octets of every reply but the greeting
     size_t too_big = SIZE_MAX;              // after so many octets of DATA it says so and closes
+    std::string too_big_end = "!drop";
     // What is said to command line number `n` of a connection (from 1) or, with an empty line, to
     // a content; nothing: what a good server says.
     std::function<std::optional<std::string>(uint32_t connection, std::string_view line)> answer;
@@ -76,7 +78,7 @@ class ScriptedPeer final {
     bool in_mail = false;  // a transaction is open
     size_t chunk_left = 0;
     bool in_chunk = false;
-    bool is_sending = false, drop = false, at_end = false, closed = false;
+    bool is_sending = false, drop = false, torn = false, at_end = false, closed = false;
     bool counted_out = false;
   };
   void turn();

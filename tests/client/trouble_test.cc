@@ -305,6 +305,27 @@ TEST_F(Trouble, WhatAPeerSaysBeforeItBreaksOffCounts) {
   EXPECT_EQ(result.code, 552);
 }
 
+TEST_F(Trouble, AlsoWhenTheBreakIsSeenFirst) {
+  // The reset ends our send before we have read the 552 that came ahead of it.
+  peer.script.too_big = 50'000;
+  peer.script.too_big_end = "!break";
+  world.network().window_octets = 10'000;
+  deliver_one(1'000'000);
+  const Result& result = the_result();
+  EXPECT_EQ(result.verdict, Verdict::refused);
+  EXPECT_EQ(result.code, 552);
+}
+
+TEST_F(Trouble, AJobStaysUntilTheSystemHasLetGoOfItsContent) {
+  answer("DATA", "354 go on!deaf");
+  world.network().window_octets = 10'000;
+  options.timeouts.content_block = seconds(30);
+  deliver_one(1'000'000);
+  ASSERT_TRUE(run([&] { return pools().counters().timeouts == 1; }));
+  EXPECT_TRUE(queue().results.empty());  // the send was cancelled, but has not ended yet
+  ASSERT_TRUE(run_until_results(1));
+}
+
 TEST_F(Trouble, MessagesBehindALostOneByBdatMayBeDuplicates) {
   peer.script.ehlo = kChunking;
   answer("", "!drop");

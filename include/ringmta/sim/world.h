@@ -119,8 +119,9 @@ class World final {
 
   // The network. Options may be changed at any time.
   NetworkOptions& network();
-  void refuse(const SocketAddress& peer, bool refused);           // ECONNREFUSED
-  void make_unreachable(const SocketAddress& peer, bool silent);  // ETIMEDOUT, in its time
+  void refuse(const SocketAddress& peer, bool refused);              // ECONNREFUSED
+  void make_unroutable(const SocketAddress& peer, bool unroutable);  // ENETUNREACH
+  void make_unreachable(const SocketAddress& peer, bool silent);     // ETIMEDOUT, in its time
   // The next connection made to `peer` is reset, for both ends, as soon as `octets` have arrived on
   // it, counted in both directions together. Calls queue up: one connection each.
   void reset_after(const SocketAddress& peer, uint64_t octets);
