@@ -200,8 +200,8 @@ TEST_F(Failover, GoesThroughAllAddressesOfAnUnroutableFamily) {
     const std::string number = std::to_string(i);
     all.push_back(host("mx" + number, "[2001:db8::" + number + "]", 10));
     world.make_unroutable(all.back().address, true);
-    all.push_back(host("mx" + number, "192.0.2." + number, 10));
   }
+  all.push_back(host("mx10", "192.0.2.1", 20));
   ScriptedPeer peer(world, "0.0.0.0:25");
   start();
   const queue::SiteId site = add_site(all);

@@ -250,10 +250,12 @@ void ScriptedPeer::perform(Session& session, std::string text) {
     return;
   }
   if (take_suffix(text, "!drop")) session.drop = true;
-  if (take_suffix(text, "!break")) {
-    session.drop = session.torn = true;
+  if (take_suffix(text, "!break")) {  // when something unread has come in
     io_->pause(session.stream);
+    session.later.emplace_back(io_->now() + Milliseconds{10}, text + "!torn");
+    return;
   }
+  if (take_suffix(text, "!torn")) session.drop = session.torn = true;
   if (take_suffix(text, "!deaf")) {
     io_->pause(session.stream);
     if (!session.counted_out) --open;  // it will not see the client go

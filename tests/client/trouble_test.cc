@@ -310,6 +310,7 @@ TEST_F(Trouble, AlsoWhenTheBreakIsSeenFirst) {
   peer.script.too_big = 50'000;
   peer.script.too_big_end = "!break";
   world.network().window_octets = 10'000;
+  world.network().latency_us_min = world.network().latency_us_max = 100;  // both come at once
   deliver_one(1'000'000);
   const Result& result = the_result();
   EXPECT_EQ(result.verdict, Verdict::refused);
