@@ -15,6 +15,8 @@
 #include "ringmta/base/log.h"
 #include "ringmta/base/time.h"
 #include "ringmta/client/pool.h"
+#include "ringmta/dns/mx.h"
+#include "ringmta/dns/resolver.h"
 #include "ringmta/events/options.h"
 #include "ringmta/queue/options.h"
 #include "ringmta/ring/io.h"
@@ -34,11 +36,6 @@ struct MetricsSettings {
   std::vector<SocketAddress> listen;  // empty: no metrics over HTTP
 };
 
-struct DnsSettings {
-  std::vector<SocketAddress> servers;  // empty: those of /etc/resolv.conf
-  uint32_t mx_port = 25;               // where MX hosts are spoken to
-};
-
 struct Settings {
   std::string hostname;  // in greetings, EHLO, trace lines and DSNs
   LogLevel log_level = LogLevel::info;
@@ -52,7 +49,8 @@ struct Settings {
   spool::SpoolOptions spool;  // per shard, but for the directory
   queue::QueueOptions queue;
   client::ClientPoolOptions client;
-  DnsSettings dns;
+  dns::ResolverOptions resolver;               // without servers: those of /etc/resolv.conf
+  dns::MxOptions mx;                           // own_addresses: found out at start, not here
   Milliseconds resolve_interval = minutes(5);  // names of smart hosts are looked up again so often
 
   events::EventOptions events;
