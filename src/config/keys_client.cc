@@ -64,6 +64,11 @@ constexpr Key kKeys[] = {
      .kind = Duration{RINGMTA_AT(client.stalled_after), seconds(1), hours(1)},
      .meaning = "A connection without progress for so long is reported by the watchdog."},
     {.section = "client",
+     .name = "warm_for",
+     .kind = Duration{RINGMTA_AT(client.warm_for), {0}, hours(1)},
+     .meaning = "The last connection to a place that had ten messages or more is kept so long "
+                "without work, if that is longer than `timeouts.idle`."},
+    {.section = "client",
      .name = "deliver_to_loopback",
      .kind = Flag{RINGMTA_AT(client.deliver_to_loopback)},
      .meaning = "Permission to connect to 127.0.0.0/8 and ::1 where DNS names them. Hosts that a "

@@ -125,6 +125,7 @@ const Row kRows[] = {
     {"client.lent_wait_max", "\"30s\"", [](S s) { return s.client.lent_wait_max == seconds(30); }},
     {"client.stalled_after", "\"1m\"", [](S s) { return s.client.stalled_after == minutes(1); }},
     {"client.deliver_to_loopback", "true", [](S s) { return s.client.deliver_to_loopback && s.mx.refused_addresses.size() + 2 == dns::never_mail_hosts().size(); }},
+    {"client.warm_for", "\"25s\"", [](S s) { return s.client.warm_for == seconds(25); }},
     {"client.source4", "\"192.0.2.7\"", [](S s) { return s.client.source4.text() == "192.0.2.7:0" && s.client.source6.length == 0; }},
     {"client.source6", "\"2001:db8::7\"", [](S s) { return s.client.source6.text() == "[2001:db8::7]:0" && s.client.source4.length == 0; }},
     {"client.pipelining", "false", [](S s) { return !s.client.session.pipelining; }},
