@@ -58,7 +58,7 @@ def test_swaks_sends_a_message(lab):
 
 def test_swaks_to_a_recipient_that_the_next_hop_refuses(lab):
     rules = lab.directory / "rules.toml"
-    rules.write_text('[[rule]]\nphase = "rcpt"\naddress = "nobody@sink.test"\nreply = "550 5.1.1 no such user"\n')
+    rules.write_text('[[rule]]\nphase = "rcpt"\nrecipient = "nobody@sink.test"\nreply = "550 5.1.1 no such user"\n')
     sink = lab.sink("--replies", rules)
     relay = lab.relay([sink.address()])
     equal(swaks(relay, "--to", "nobody@sink.test").returncode, 0, "the relay accepts it")
