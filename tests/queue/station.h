@@ -36,7 +36,7 @@ struct Mail {
     std::string original{};
   };
   std::string from = "news@sender.example";
-  std::vector<To> to;
+  std::vector<To> to{};
   std::string tenant{};
   std::string envelope_id{};
   smtp::DsnReturn dsn_return = smtp::DsnReturn::unspecified;
@@ -235,6 +235,7 @@ class Station {
   std::function<bool(SiteId)> site_gone;            // likewise
   std::function<void(const std::string&)> resolve;  // set before begin() counts
   std::set<uint32_t> sites_with_work;
+  std::set<uint64_t> committed;  // submitted messages that got their 250
   uint64_t jobs = 0;
 
  private:
@@ -297,6 +298,7 @@ class Station {
       }
       std::vector<smtp::RecipientView> views;
       const auto head = spool::decode_head(spool->head(done.message), views);
+      committed.insert(spool->id(done.message).value);
       queue->add(done.message, *head, {});
     }
     bool more = queue->run();
