@@ -229,11 +229,6 @@ void Checks::dangers() {
             fmt::format("\"{}\" has no domain: many hosts refuse mail from a name that is not full",
                         s.hostname));
   }
-  for (const char* path : {"dns.servers", "dns.mx_port", "client.deliver_to_loopback"}) {
-    if (problems_.given(path)) {
-      warning({path}, "has no effect yet: delivery by MX records is not there; routes name hosts");
-    }
-  }
 }
 
 }  // namespace

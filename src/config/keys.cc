@@ -13,9 +13,11 @@ constexpr Section kSections[] = {
     {"server", "Taking mail in."},
     {"server.timeouts", "What a client may keep the relay waiting for."},
     {"route",
-     "Where mail goes. As many `[[route]]` as are needed; at least one. A recipient for whom there "
-     "is no route cannot be delivered to, so most files have one with `domains = [\"*\"]`.",
+     "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. Domains "
+     "that "
+     "no route serves are delivered to by their MX records.",
      true},
+    {"mx", "Mail for domains without a route: delivered to the hosts that DNS names."},
     {"retry", "When mail that could not be delivered is tried again, and when it is given up."},
     {"client", "Delivering mail."},
     {"client.timeouts", "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
@@ -25,7 +27,7 @@ constexpr Section kSections[] = {
     {"control", "The operator's door."},
     {"metrics", "Figures for monitoring."},
     {"shards", "Threads of the relay, each with its own ring, memory and log."},
-    {"dns", "Names."},
+    {"dns", "Looking up mail domains, and the names of smart hosts."},
     {"ring",
      "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
      "otherwise."},

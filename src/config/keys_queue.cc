@@ -53,6 +53,20 @@ constexpr Key kKeys[] = {
      .meaning = "The hosts speak LMTP (RFC 2033): LHLO, and a reply per recipient. Then a host "
                 "may be the path of a Unix socket."},
 
+    {.section = "mx",
+     .name = "connections_max",
+     .kind = Whole{RINGMTA_AT(queue.mx.connections_max), 1, 100'000},
+     .meaning = "Connections to one site, that is, to all domains with the same MX hosts, all "
+                "shards together."},
+    {.section = "mx",
+     .name = "messages_per_connection_max",
+     .kind = Whole{RINGMTA_AT(queue.mx.messages_per_connection_max), 0, 1'000'000'000},
+     .meaning = "Then the connection is closed; 0: any."},
+    {.section = "mx",
+     .name = "recipients_per_message_max",
+     .kind = Whole{RINGMTA_AT(queue.mx.recipients_per_message_max), 1, 100'000},
+     .meaning = "Recipients in one transaction; the rest go in further ones."},
+
     {.section = "retry",
      .name = "first",
      .kind = Duration{RINGMTA_AT(queue.retry.first), seconds(1), hours(24)},

@@ -15,6 +15,8 @@
 #include "ringmta/base/log.h"
 #include "ringmta/base/time.h"
 #include "ringmta/client/pool.h"
+#include "ringmta/dns/mx.h"
+#include "ringmta/dns/resolver.h"
 #include "ringmta/events/options.h"
 #include "ringmta/queue/options.h"
 #include "ringmta/ring/io.h"
@@ -35,8 +37,9 @@ struct MetricsSettings {
 };
 
 struct DnsSettings {
-  std::vector<SocketAddress> servers;  // empty: those of /etc/resolv.conf
-  uint32_t mx_port = 25;               // where MX hosts are spoken to
+  dns::ResolverOptions resolver;  // servers empty: those of /etc/resolv.conf
+  dns::MxOptions mx;
+  uint32_t mx_port = 25;  // where MX hosts are spoken to
 };
 
 struct Settings {
