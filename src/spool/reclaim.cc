@@ -29,6 +29,7 @@ constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' 
 void Spool::Impl::ended_message(uint32_t slot) {
   Message& message = messages[slot];
   Segment& of = segment(message.segment);
+  if (message.is(Message::kEnded)) --ended_later;
   tombstones.push_back({message.id, of.epoch, of.index});
   note_waits();
   --of.living;

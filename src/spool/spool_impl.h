@@ -193,6 +193,7 @@ struct Spool::Impl {
   std::vector<Batch::Tombstone> nevers;
   std::vector<StoredHandle> stated;
   std::vector<uint16_t> checkpoints;
+  uint32_t ended_later = 0;  // finished messages that are still being moved or read
   Monotonic notes_due = Monotonic::never();
   Octets encoded;
   std::vector<RecipientState> states;
