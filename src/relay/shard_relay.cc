@@ -80,10 +80,6 @@ Status ShardRelay::set_up() {
   host.resolve = [](void* self, std::string_view domain) {
     static_cast<ShardRelay*>(self)->domains_->resolve(domain);
   };
-  host.site_gone = [](void* self, queue::SiteId site) {
-    auto& relay = *static_cast<ShardRelay*>(self);
-    return relay.pools_ != nullptr && !relay.pools_->knows(site);
-  };
   domains_ = std::make_unique<MailDomains>(*loop_, settings_, shared_.exchange, id_);
   queue_ =
       std::make_unique<queue::Queue>(*loop_, *spool_, settings_.queue, id_, settings_.shards, host);
