@@ -237,8 +237,7 @@ void Checks::dangers() {
 }
 
 // They do no harm, but whoever writes them should not rely on them.
-void Checks::not_yet() {
-}
+void Checks::not_yet() {}
 
 }  // namespace
 

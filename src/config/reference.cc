@@ -60,8 +60,7 @@ void rows(std::string& page, const Section& section, const Settings& defaults) {
   page += "\n| key | value | default | meaning |\n|---|---|---|---|\n";
   for (const Key& key : keys()) {
     if (key.section != section.name) continue;
-    page +=
-        fmt::format("| `{}` | {} | {} | {} |\n", key.name, form(key), default_of(key, defaults),
+    page += fmt::format("| `{}` | {} | {} | {} |\n", key.name, form(key), default_of(key, defaults),
                         key.meaning);
   }
 }
