@@ -257,6 +257,14 @@ void Pools::on_event(const ring::Event& event) {
   }
 }
 
+void Pools::try_hosts_again() {
+  impl_->sites.for_each([this](SitePool& site, SlotHandle) {
+    site.hosts.try_again();
+    site.held_until = {};
+    impl_->touch(site);
+  });
+}
+
 bool Pools::run() { return impl_->run(); }
 
 void Pools::stop() {

@@ -293,6 +293,10 @@ def without_trace(message):
 
 def equal(got, wanted, what=""):
     if got != wanted:
+        if isinstance(got, bytes) and isinstance(wanted, bytes):
+            at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+            raise AssertionError(f"{what}: {len(got)} octets, wanted {len(wanted)}; from octet {at} on "
+                                 f"got {got[at:at + 100]!r}, wanted {wanted[at:at + 100]!r}")
         raise AssertionError(f"{what}: got {got!r:.500}, wanted {wanted!r:.500}")
 
 

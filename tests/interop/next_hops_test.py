@@ -160,7 +160,6 @@ keep_environment =
 smtp_accept_max = 100
 smtp_accept_queue = 0
 smtp_accept_queue_per_connection = 0
-queue_only_load =
 begin acl
 take:
   accept

@@ -70,6 +70,8 @@ class Pools final {
   void set_own_addresses(std::span<const SocketAddress> listening);
 
   void site_has_work(queue::SiteId site);  // from the queue
+  // The operator wants mail tried now: hosts that failed are not spared any longer.
+  void try_hosts_again();
   // May the queue forget the site and use its id for another? False: it is in use here.
   bool site_gone(queue::SiteId site);
   void lent(
