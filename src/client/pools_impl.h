@@ -34,6 +34,8 @@ struct Pools::Impl {
   void retire_site_if_quiet(SitePool& site);
   void arm_site(SitePool& site);
   void on_site_timer(SitePool& site);
+  void return_late(SitePool& site);
+  Monotonic lent_until(const queue::Job& job) const;
   Monotonic now() const { return loop.now(); }
 
   // serving.cc: which connection gets which job.
@@ -42,6 +44,7 @@ struct Pools::Impl {
   void serve(SitePool& site);
   Connection* pick(SitePool& site, bool pack);
   queue::Job* next_job(SitePool& site);
+  queue::Job* next_lent(SitePool& site);
   void begin(Connection& connection, queue::Job& job);
   bool used_up(const Connection& connection) const;
 
@@ -68,6 +71,7 @@ struct Pools::Impl {
   void on_closed(Connection& connection);
   void on_timer(Connection& connection);
   void timed_out(Connection& connection);
+  bool keep_warm(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
   void fail_opening(Connection& connection, std::string reason);
   void leave(Connection& connection);

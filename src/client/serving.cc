@@ -6,6 +6,8 @@
 // write. So for peers that answer fast such connections come first, and few of them carry the
 // traffic; for slow peers idle connections come first, then new ones, and pipelines get deep only
 // when no more may be opened.
+#include <algorithm>
+
 #include "pools_impl.h"
 
 namespace ringmta::client {
@@ -72,13 +74,20 @@ Connection* Pools::Impl::pick(SitePool& site, bool pack) {
 queue::Job* Pools::Impl::next_job(SitePool& site) {
   site.lent_first = !site.lent_first;
   if (site.lent_first || !site.work) {
-    if (queue::Job* job = site.lent.pop_front(); job != nullptr) return job;
+    if (queue::Job* job = next_lent(site); job != nullptr) return job;
   }
   if (site.work) {
     if (queue::Job* job = queue.next_job(site.id); job != nullptr) return job;
     site.work = false;
   }
-  return site.lent.pop_front();
+  return next_lent(site);
+}
+
+queue::Job* Pools::Impl::next_lent(SitePool& site) {
+  if (site.lent_due <= now()) return_late(site);
+  queue::Job* job = site.lent.pop_front();
+  if (job != nullptr) --site.lent_count;
+  return job;
 }
 
 void Pools::Impl::serve(SitePool& site) {
@@ -88,9 +97,12 @@ void Pools::Impl::serve(SitePool& site) {
     while (site.wants_connections()) {
       Connection* connection = pick(site, pack);
       if (connection == nullptr) {
-        site.work = site.work && queue.has_work(site.id);
+        const uint32_t mine = site.work ? queue.work(site.id) : 0;
+        site.work = mine > 0;
         if (!site.wants_connections()) break;
-        const bool opened = open_more(site, 1 + taken);
+        const uint32_t jobs = mine + site.lent_count;
+        const uint32_t useful = jobs - std::min(jobs, site.opening);
+        const bool opened = open_more(site, std::min(useful, 1 + taken));
         if (pack || opened || site.opening > 0) break;
         pack = true;
         continue;

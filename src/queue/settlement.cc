@@ -98,7 +98,9 @@ bool Queue::Impl::run_chores() {
     const uint32_t index = chores.head;
     const spool::StoredHandle stored = messages.at_index(index)->stored;
     stop_clock(index);
-    if (spool.in_memory(stored)) {
+    if (messages.at_index(index)->blocked && !notice_room()) {
+      set_clock(index, tick_in(kBlockedRetry));  // not worth reading it for
+    } else if (spool.in_memory(stored)) {
       spool.pin(stored);
       settle(index);
     } else {
@@ -160,7 +162,8 @@ void Queue::Impl::settle(uint32_t index) {
   }
   if (!report.empty()) send_notice(index, *head);
   spool.unpin(stored);
-  const Message& message = *messages.at_index(index);
+  Message& message = *messages.at_index(index);
+  message.blocked = !all;
   if (message.first_delivery == kNone && message.holds == 0) return end_if_done(index);
   if (!states.empty()) spool.record_states(stored, states);
   set_clock(index, all ? 0 : tick_in(kBlockedRetry));

@@ -58,7 +58,7 @@ TEST(Check, SaysWhatWouldRun) {
                 "connections, LMTP\n"
                 "  retries      after 1m, 2m, 4m, 8m, 16m, 32m, ... up to 4h, give or take "
                 "20%; returned after 3d\n"
-                "  memory       112 MiB at most\n"
+                "  memory       144 MiB at most\n"
                 "  events       none\n"
                 "  control      /run/ringmta/control.sock, mode 0600\n"
                 "  metrics      127.0.0.1:9465\n");
