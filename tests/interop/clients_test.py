@@ -77,6 +77,7 @@ def test_smtplib_with_an_attachment_and_utf8(lab):
     message["Date"], message["Message-ID"] = "Tue, 24 Nov 2026 12:00:00 +0000", "<1@load.test>"
     message.set_content("Zeile eins\n.Zeile mit Punkt\n\u00fcber\n", cte="8bit")
     message.add_attachment(bytes(range(256)) * 400, maintype="application", subtype="octet-stream", filename="x.bin")
+    message.set_boundary("a-boundary-of-its-own")  # otherwise each rendering makes up another
     with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
         client.ehlo("client.test")
         check(client.has_extn("8bitmime") and client.has_extn("smtputf8"), "extensions are offered")
