@@ -227,6 +227,8 @@ void Pools::on_event(const ring::Event& event) {
   }
 }
 
+bool Pools::knows(queue::SiteId site) const { return impl_->find_site(site) != nullptr; }
+
 bool Pools::run() { return impl_->run(); }
 
 void Pools::stop() {

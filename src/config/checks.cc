@@ -9,7 +9,6 @@
 #include <initializer_list>
 #include <set>
 
-#include "key.h"
 #include "ringmta/config/units.h"
 #include "ringmta/ring/io.h"
 
@@ -50,7 +49,6 @@ class Checks final {
   void spool();
   void waits();
   void dangers();
-  void not_yet();
 
  private:
   // The first of `paths` that the file gives is where the problem is told.
@@ -140,9 +138,9 @@ void Checks::listeners() {
                                            s.shards));
     }
   }
-  if (s.resolver.servers.size() > dns::kServersMax) {
-    error({"dns.servers"}, fmt::format("has {} servers, {} are possible", s.resolver.servers.size(),
-                                       dns::kServersMax));
+  if (s.dns.resolver.servers.size() > dns::kServersMax) {
+    error({"dns.servers"}, fmt::format("has {} servers, {} are possible",
+                                       s.dns.resolver.servers.size(), dns::kServersMax));
   }
   for (const SocketAddress& address : s.metrics.listen) {
     if (address.port() != 0 && !seen.insert(address.text()).second) {
@@ -198,18 +196,18 @@ void Checks::waits() {
                     format_duration(s.client.host_retry_longest),
                     format_duration(s.client.host_retry_after)));
   }
-  if (s.resolver.attempt_timeout_max < s.resolver.attempt_timeout) {
+  if (s.dns.resolver.attempt_timeout_max < s.dns.resolver.attempt_timeout) {
     error({"dns.attempt_timeout_max", "dns.attempt_timeout"},
           fmt::format("attempt_timeout_max ({}) is shorter than attempt_timeout ({}): exchange "
                       "them or leave attempt_timeout_max out",
-                      format_duration(s.resolver.attempt_timeout_max),
-                      format_duration(s.resolver.attempt_timeout)));
+                      format_duration(s.dns.resolver.attempt_timeout_max),
+                      format_duration(s.dns.resolver.attempt_timeout)));
   }
-  if (s.resolver.cache.ttl_max < s.resolver.cache.ttl_min) {
-    error({"dns.cache.ttl_max", "dns.cache.ttl_min"},
+  if (s.dns.resolver.cache.ttl_max < s.dns.resolver.cache.ttl_min) {
+    error({"dns.ttl_max", "dns.ttl_min"},
           fmt::format("ttl_max ({}) is shorter than ttl_min ({})",
-                      format_duration(s.resolver.cache.ttl_max),
-                      format_duration(s.resolver.cache.ttl_min)));
+                      format_duration(s.dns.resolver.cache.ttl_max),
+                      format_duration(s.dns.resolver.cache.ttl_min)));
   }
 }
 
@@ -236,16 +234,6 @@ void Checks::dangers() {
   }
 }
 
-// They do no harm, but whoever writes them should not rely on them.
-void Checks::not_yet() {
-  for (const Key& key : keys()) {
-    const std::string path = key.path();
-    if (!without_effect(key) || !problems_.given(path)) continue;
-    warning({path.c_str()},
-            "has no effect yet: delivery by MX records is not there; routes name hosts");
-  }
-}
-
 }  // namespace
 
 void check_together(const Settings& settings, const Machine& machine, Problems& problems) {
@@ -259,7 +247,6 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
   check_schedules(settings, problems);
   check_routes(settings, problems);
   checks.dangers();
-  checks.not_yet();
 }
 
 }  // namespace ringmta::config

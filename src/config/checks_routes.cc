@@ -28,26 +28,10 @@ void check_own_listener(const Settings& settings, size_t route, const std::strin
   }
 }
 
-// Then nobody knows what the domains were meant to be.
-bool any_refused(const Problems& problems, size_t routes) {
-  for (size_t i = 0; i < routes; ++i) {
-    if (problems.line_of("route.domains", i) == 0 || problems.refused("route.domains", i))
-      return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 void check_routes(const Settings& settings, Problems& problems) {
   const std::vector<queue::Route>& routes = settings.queue.routes;
-  if (routes.empty() && problems.refused("route")) return;
-  if (routes.empty()) {
-    problems.error(1, "route",
-                   "there is none, so nothing could be delivered: add [[route]] with name = "
-                   "\"default\", domains = [\"*\"] and hosts = [\"smtp.example.net:25\"]");
-    return;
-  }
   std::map<std::string, uint32_t> names;
   std::map<std::string, std::string> domains;  // whose they are
   for (size_t i = 0; i < routes.size(); ++i) {
@@ -87,10 +71,6 @@ void check_routes(const Settings& settings, Problems& problems) {
                        fmt::format("{} is a Unix socket: set lmtp = true if it speaks LMTP", host));
       }
     }
-  }
-  if (!domains.contains("*") && !any_refused(problems, routes.size())) {
-    problems.warning(problems.line_of("route.domains"), "route.domains",
-                     "no route serves \"*\": mail to any other domain has nowhere to go");
   }
 }
 

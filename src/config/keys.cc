@@ -13,12 +13,12 @@ constexpr Section kSections[] = {
     {"server", "Taking mail in."},
     {"server.timeouts", "What a client may keep the relay waiting for."},
     {"route",
-     "Where mail goes. As many `[[route]]` as are needed; at least one. A recipient for whom there "
-     "is no route cannot be delivered to, so most files have one with `domains = [\"*\"]`.",
+     "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. Domains "
+     "that no route serves are delivered to by their MX records.",
      true, [](Settings& s) { s.queue.routes.emplace_back(); }},
     {"route.retry", "A schedule of the route above it. What is not given is as in `[retry]`.",
      false, [](Settings& s) { s.queue.routes.back().retry = s.queue.retry; }},
-    {"mx", "Sites found by MX records: where mail goes for which there is no route."},
+    {"mx", "Mail for domains without a route: delivered to the hosts that DNS names."},
     {"retry", "When mail that could not be delivered is tried again, and when it is given up."},
     {"retry.rule",
      "A schedule for some domains, wherever their mail goes. What is not given is as in `[retry]`.",
@@ -31,8 +31,9 @@ constexpr Section kSections[] = {
     {"control", "The operator's door."},
     {"metrics", "Figures for monitoring."},
     {"shards", "Threads of the relay, each with its own ring, memory and log."},
-    {"dns", "The relay's own resolver; each shard has one."},
-    {"dns.cache", "What it remembers."},
+    {"dns",
+     "Looking up mail domains, by a resolver of the relay's own (one per shard), and the names of "
+     "smart hosts, by the system's."},
     {"ring",
      "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
      "otherwise."},
@@ -74,11 +75,6 @@ const Key* find_key(std::string_view section, std::string_view name) {
     if (key.section == section && key.name == name) return &key;
   }
   return nullptr;
-}
-
-bool without_effect(const Key& key) {
-  const bool of_the_resolver = key.section.starts_with("dns") && key.name != "resolve_interval";
-  return of_the_resolver || key.section == "mx" || key.path() == "client.deliver_to_loopback";
 }
 
 Settings one_of_each() {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -38,10 +39,9 @@ struct Cache::Entry {
     return type == wanted && name_octets == wire.size() &&
            std::memcmp(tail(), wire.data(), wire.size()) == 0;
   }
-  uint64_t octets() const { return allocation(name_octets, packed_octets); }
-  static uint64_t allocation(size_t name, size_t packed) {
-    return (sizeof(Entry) + name + packed + 15) / 16 * 16;  // as allocators round
-  }
+  size_t size() const { return sizeof(Entry) + name_octets + packed_octets; }
+  // With what an allocator adds: a word of its own, and up to the next 16.
+  static uint64_t octets(size_t size) { return (size + 8 + 15) / 16 * 16; }
 };
 
 namespace {
@@ -58,7 +58,9 @@ Cache::Cache(const CacheOptions& options) : options_(options) {
   const uint64_t buckets =
       std::bit_ceil(std::max<uint64_t>(options.octets_max / kOctetsPerEntryExpected, 64));
   mask_ = buckets - 1;
-  buckets_ = std::make_unique<Entry*[]>(buckets);
+  // Pages come as they are touched.
+  buckets_.reset(static_cast<Entry**>(std::calloc(buckets, sizeof(Entry*))));
+  if (buckets_ == nullptr) throw std::bad_alloc();
   counters_.octets = buckets * sizeof(Entry*);
 }
 
@@ -135,10 +137,11 @@ Monotonic Cache::store(const Name& name, const RecordSet& records, Milliseconds 
   Entry** place = find_place(name, records.type, key);
   if (*place != nullptr) remove(place);
   const Bytes wire = name.wire();
-  const uint64_t octets = Entry::allocation(wire.size(), records.packed.size());
+  const size_t size = sizeof(Entry) + wire.size() + records.packed.size();
+  const uint64_t octets = Entry::octets(size);
   if (octets > options_.octets_max / 16 || !make_room(octets, now)) return expires;
 
-  auto* entry = new (::operator new(octets)) Entry{};
+  auto* entry = new (::operator new(size)) Entry{};
   entry->expires = expires;
   entry->lifetime_ms = static_cast<uint32_t>(std::min<int64_t>(life.count, UINT32_MAX));
   entry->hash = static_cast<uint32_t>(key);
@@ -199,10 +202,10 @@ void Cache::remove(Entry** place) {
   (entry->newer != nullptr ? entry->newer->older : newest_) = entry->older;
   (entry->older != nullptr ? entry->older->newer : oldest_) = entry->newer;
   --counters_.entries;
-  const uint64_t octets = entry->octets();
-  counters_.octets -= octets;
+  const size_t size = entry->size();
+  counters_.octets -= Entry::octets(size);
   entry->~Entry();
-  ::operator delete(entry, octets);
+  ::operator delete(entry, size);
 }
 
 }  // namespace ringmta::dns

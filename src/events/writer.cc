@@ -198,7 +198,7 @@ void Writer::Impl::lose_line() {
 }
 
 Result<std::unique_ptr<Writer>> Writer::create(shard::Loop& loop, const EventOptions& options,
-                                               std::string hostname, ShardId shard) {
+                                               std::string_view hostname, ShardId shard) {
   if (options.file.empty()) return std::unique_ptr<Writer>(new Writer(nullptr));
   auto impl = std::make_unique<Impl>(loop, options, hostname, shard);
   if (Status opened = impl->open(); !opened) {

@@ -35,8 +35,9 @@ std::string refusal(std::string_view status, std::string_view sentence) {
 std::string answer_to(std::string_view head, const ScrapeConnection::MakeText& make_text) {
   const std::string_view line = head.substr(0, head.find_first_of("\r\n"));
   const size_t first = line.find(' ');
-  const size_t second = first == line.npos ? line.npos : line.find(' ', first + 1);
-  if (second == line.npos || !line.substr(second + 1).starts_with("HTTP/1.")) {
+  const size_t second =
+      first == std::string_view::npos ? std::string_view::npos : line.find(' ', first + 1);
+  if (second == std::string_view::npos || !line.substr(second + 1).starts_with("HTTP/1.")) {
     return refusal("400 Bad Request", "This is not a request of HTTP/1.\n");
   }
   const std::string_view method = line.substr(0, first);

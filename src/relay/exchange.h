@@ -23,6 +23,8 @@ struct Letter {
   enum class Kind : uint8_t {
     lent,      // Job*: deliver it, this shard is the site's home
     returned,  // Job*: verdicts are in, it is its keeper's again
+    question,  // dns::MxQuery*: for this shard to ask, it is the domain's home
+    answer,    // dns::MxQuery*: what came of it, back at its asker
     task       // Task*: from the supervisor
   };
   Kind kind = Kind::lent;

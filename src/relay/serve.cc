@@ -59,6 +59,7 @@ class Supervisor final {
   bool on_every_shard(const Task::Slice& slice);
   bool drained();
   void drain();
+  void drop_letters();
   void end_shards();
 
   const config::Settings& settings_;
@@ -279,6 +280,24 @@ void Supervisor::drain() {
   });
 }
 
+// What nobody will read any more. (Jobs are their keepers'.)
+void Supervisor::drop_letters() {
+  for (bool any = true; any;) {
+    any = false;
+    for (uint16_t number = 0; number < settings_.shards; ++number) {
+      exchange_.retry(ShardId{number});
+      Letter letter;
+      while (exchange_.take(ShardId{number}, letter)) {
+        any = true;
+        if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
+        if (letter.kind == Letter::Kind::question || letter.kind == Letter::Kind::answer) {
+          delete static_cast<dns::MxQuery*>(letter.what);
+        }
+      }
+    }
+  }
+}
+
 void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
@@ -289,12 +308,7 @@ void Supervisor::end_shards() {
   for (ShardThread& one : threads_) {
     if (one.thread.joinable()) one.thread.join();
   }
-  for (uint16_t number = 0; number < settings_.shards; ++number) {
-    Letter letter;
-    while (exchange_.take(ShardId{number}, letter)) {
-      if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
-    }
-  }
+  drop_letters();
   // Jobs may be on loan from one shard to another: all loops stand still before any is taken down.
   for (ShardThread& one : threads_) one.relay.reset();
 }
@@ -302,7 +316,9 @@ void Supervisor::end_shards() {
 }  // namespace
 
 int serve(const config::Settings& settings) {
-  Supervisor supervisor(settings);
+  config::Settings complete = settings;
+  complete_dns_settings(complete);
+  Supervisor supervisor(complete);
   if (Status started = supervisor.start(); !started) {
     log(LogLevel::error, "{}", started.error().message);
     return 1;

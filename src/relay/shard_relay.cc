@@ -74,8 +74,17 @@ Status ShardRelay::set_up() {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.shared_.exchange.post(relay.id_, home, {Letter::Kind::lent, job});
   };
+  host.resolve = [](void* self, std::string_view domain) {
+    static_cast<ShardRelay*>(self)->domains_->resolve(domain);
+  };
+  host.site_gone = [](void* self, queue::SiteId site) {
+    auto& relay = *static_cast<ShardRelay*>(self);
+    return relay.pools_ != nullptr && !relay.pools_->knows(site);
+  };
+  domains_ = std::make_unique<MailDomains>(*loop_, settings_, shared_.exchange, id_);
   queue_ =
       std::make_unique<queue::Queue>(*loop_, *spool_, settings_.queue, id_, settings_.shards, host);
+  domains_->answer_to(*queue_);
   pools_ = std::make_unique<client::Pools>(
       *loop_, *queue_, settings_.client, id_, this,
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
@@ -111,12 +120,16 @@ void ShardRelay::wire() {
   loop_->handle(Owner::queue, queue_.get(), [](void* self, const ring::Event& event) {
     static_cast<queue::Queue*>(self)->on_timer(event);
   });
+  loop_->handle(Owner::dns, domains_.get(), [](void* self, const ring::Event& event) {
+    static_cast<MailDomains*>(self)->on_event(event);
+  });
   loop_->handle(Owner::events, events_.get(), [](void* self, const ring::Event& event) {
     static_cast<events::Writer*>(self)->on_event(event);
   });
 
   const auto stage = [this](shard::Loop::Stage work) { loop_->add_stage(this, work); };
   stage([](void* self) { return static_cast<ShardRelay*>(self)->letters(); });
+  stage([](void* self) { return static_cast<ShardRelay*>(self)->domains_->run(); });
   stage([](void* self) { return static_cast<ShardRelay*>(self)->spool_results(); });
   stage([](void* self) { return static_cast<ShardRelay*>(self)->queue_->run(); });
   stage([](void* self) { return static_cast<ShardRelay*>(self)->pools_->run(); });
@@ -130,7 +143,12 @@ void ShardRelay::wire() {
   publish();
 }
 
-Status ShardRelay::listen() { return server_->listen(); }
+Status ShardRelay::listen() {
+  if (Status fine = server_->listen(); !fine) return fine;
+  const std::vector<SocketAddress> own = server_->addresses();
+  pools_->set_own_addresses(own);
+  return {};
+}
 
 // A message that has just been committed: it is the queue's from here.
 void ShardRelay::take_over(spool::StoredHandle stored) {
@@ -166,6 +184,12 @@ bool ShardRelay::letters() {
         break;
       case Letter::Kind::returned:
         queue_->job_done(static_cast<queue::Job*>(letter.what));
+        break;
+      case Letter::Kind::question:
+        domains_->question(std::unique_ptr<dns::MxQuery>(static_cast<dns::MxQuery*>(letter.what)));
+        break;
+      case Letter::Kind::answer:
+        domains_->answer(*std::unique_ptr<dns::MxQuery>(static_cast<dns::MxQuery*>(letter.what)));
         break;
       case Letter::Kind::task:
         tasks_.push_back(Task::from_letter(letter.what));
@@ -228,6 +252,9 @@ void ShardRelay::publish() {
   snapshot.spool = spool_->counters();
   snapshot.ring = io_->counters();
   snapshot.events = events_->counters();
+  snapshot.dns = domains_->resolver().counters();
+  snapshot.dns_cache = domains_->resolver().cache_counters();
+  snapshot.mx = domains_->mx().counters();
   snapshot.streams_open = io_->streams_open();
   timespec cpu_time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu_time);

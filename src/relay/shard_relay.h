@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One shard of the relay: every room's part, wired together. Here is the order of a turn:
 //
-//   letters from other shards -> what the spool finished (replies, new queue entries) -> due
-//   retries
-//   -> deliveries begin and go on -> replies leave -> the next group commit -> events -> letters
-//   out
+//   letters from other shards -> answers of the DNS -> what the spool finished (replies, new queue
+//   entries) -> due retries -> deliveries begin and go on -> replies leave -> the next group commit
+//   -> events -> letters out
 //
 // Everything a turn did leaves in the one `enter` of the next.
 #pragma once
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "exchange.h"
+#include "mail_domains.h"
 #include "ringmta/client/pool.h"
 #include "ringmta/config/settings.h"
 #include "ringmta/events/writer.h"
@@ -77,6 +77,7 @@ class ShardRelay final {
   std::unique_ptr<shard::Loop> loop_;
   std::unique_ptr<spool::Spool> spool_;
   std::unique_ptr<events::Writer> events_;
+  std::unique_ptr<MailDomains> domains_;
   std::unique_ptr<queue::Queue> queue_;
   std::unique_ptr<client::Pools> pools_;
   std::unique_ptr<server::Server> server_;

@@ -52,17 +52,28 @@ void partial(const char* at, size_t length, ScanMasks& masks) {
   block(copy, masks);
 }
 
+// Not 0 when some octet is below 14, as CR, LF and NUL are; most words of a text have none.
+uint64_t has_low_octet(uint64_t word) { return (word - each(14)) & ~word & kTop; }
+
 const char* skim(const char* at, const char* end, SkimState& state) {
-  while (static_cast<size_t>(end - at) >= kScanBlock) {
-    ScanMasks masks;
-    block(at, masks);
-    const uint64_t after_cr = masks.cr << 1 | state.cr;
-    const uint64_t line_start = masks.lf << 1 | state.line_start;
-    if (((after_cr ^ masks.lf) | masks.nul | (masks.dot & line_start)) != 0) break;
-    state.high |= masks.high;
-    state.cr = masks.cr >> 63;
-    state.line_start = masks.lf >> 63;
-    at += kScanBlock;
+  for (; static_cast<size_t>(end - at) >= kScanBlock; at += kScanBlock) {
+    uint64_t lf = 0, cr = 0, nul = 0, seen = 0;
+    for (unsigned i = 0; i < kScanBlock / 8; ++i) {
+      const uint64_t word = load_word(at + 8 * i);
+      seen |= word;
+      if (has_low_octet(word) == 0) continue;
+      lf |= gather(zero_octets(word ^ each('\n'))) << (8 * i);
+      cr |= gather(zero_octets(word ^ each('\r'))) << (8 * i);
+      nul |= gather(zero_octets(word)) << (8 * i);
+    }
+    const uint64_t after_cr = cr << 1 | state.cr;
+    if (((after_cr ^ lf) | nul) != 0) return at;
+    for (uint64_t starts = lf << 1 | state.line_start; starts != 0; starts &= starts - 1) {
+      if (at[std::countr_zero(starts)] == '.') return at;
+    }
+    state.high |= seen & kTop;
+    state.cr = cr >> 63;
+    state.line_start = lf >> 63;
   }
   return at;
 }

@@ -154,8 +154,11 @@ void Spool::Impl::write_succeeded(Batch& batch) {
     from.living_octets -= message.length;
     --from.living;
     --from.moves;
-    if (!from.uncovered) ++uncovered;
     from.uncovered = true;
+    if (into.sources.empty() || into.sources.back().segment != from.index ||
+        into.sources.back().epoch != from.epoch) {
+      into.sources.push_back({from.epoch, from.index});
+    }
     message.segment = batch.segment;
     message.offset = static_cast<uint32_t>((batch.offset + moved.offset) / kRecordAlign);
     message.clear(Message::kMoving);
@@ -177,7 +180,6 @@ void Spool::Impl::write_succeeded(Batch& batch) {
     if (of.epoch != checkpoint.epoch) continue;
     of.checkpoint_sequence = batch.sequence;
     of.wants_checkpoint = false;
-    if (of.uncovered) --uncovered;
     of.uncovered = false;
     reclaim_due = true;
     if (of.shared_life != UINT32_MAX) shared->covered[of.shared_life].store(1);

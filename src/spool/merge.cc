@@ -47,6 +47,8 @@ class Merger final {
     segment.size = scan.size;
     segment.end = scan.end;
     segment.last_sequence = scan.last_sequence;
+    segment.whole = scan.damaged.empty() && !scan.header_damaged && scan.size == scan.size_made &&
+                    scan.unreadable_octets == 0;
     segment.use = scan.kind == Scan::Kind::log     ? SegmentUse::open
                   : scan.kind == Scan::Kind::spare ? SegmentUse::spare
                                                    : SegmentUse::retired;
@@ -125,13 +127,21 @@ class Merger final {
 
   void decide_living(size_t begin, size_t end) {
     bool found = false;
+    uint32_t lives_in = 0;
     for (size_t c = end; c-- > begin;) {
       if (!listed(copies_[c])) continue;
+      const uint32_t segment = copies_[c].segment;
       if (found) {
-        into_.segments[copies_[c].segment].uncovered = true;
+        into_.segments[segment].uncovered = true;
+        std::vector<uint32_t>& sources = into_.segments[lives_in].sources;
+        if (segment != lives_in &&
+            std::find(sources.begin(), sources.end(), segment) == sources.end()) {
+          sources.push_back(segment);
+        }
       } else {
         found = true;
-        living_[copies_[c].segment][copies_[c].message] = true;
+        lives_in = segment;
+        living_[segment][copies_[c].message] = true;
       }
     }
   }

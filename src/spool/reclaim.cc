@@ -5,11 +5,6 @@
 // The insight: ending a life is one write of a header with a new epoch; no record of the old life
 // is valid after that, so nothing else has to be erased or read. Until that write is done, all that
 // was said about the old life is kept.
-//
-// A message that was moved leaves an older copy behind. Its tombstone is tied to the segment it
-// lives in, not to the one it came from: so while such a copy may still be found (the segment is
-// `uncovered`), no other segment's life ends. That is short: a segment is emptied without pause,
-// and then its own life ends, or a checkpoint says that the copies are nothing.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,6 +20,7 @@ constexpr uint64_t kMoveOctetsMax = 262'144;  // on their way at a time
 constexpr uint32_t kMoveLoadsMax = 8;
 constexpr Milliseconds kCompactAfter = seconds(10);  // most of what is left then is deferred
 constexpr Milliseconds kLookEvery{100};
+constexpr Milliseconds kTryAgain = seconds(10);
 constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' sake
 
 }  // namespace
@@ -46,7 +42,7 @@ void Spool::Impl::ended_message(uint32_t slot) {
 }
 
 void Spool::Impl::look_if_dead(Segment& of) {
-  if (!of.dead() || of.listed_dead || of.stuck) return;
+  if (!of.dead() || of.listed_dead) return;
   of.listed_dead = true;
   dead.push_back(of.index);
   reclaim_due = true;
@@ -59,7 +55,7 @@ void Spool::Impl::seal_segment(Segment& of) {
 }
 
 void Spool::Impl::reclaim() {
-  const bool look_again = io.now() >= reclaim_at && (!dead.empty() || uncovered > 0);
+  const bool look_again = io.now() >= reclaim_at && !dead.empty();
   if (reclaim_due || look_again) {
     reclaim_due = false;
     reclaim_at = io.now() + kLookEvery;
@@ -79,26 +75,41 @@ void Spool::Impl::reclaim() {
   if (job.segment != kNoSegment) move_some();
 }
 
+void Spool::Impl::try_later(Segment& of) {
+  of.state = Segment::State::sealed;
+  of.try_again_at = io.now() + kTryAgain;
+  look_if_dead(of);
+}
+
 bool Spool::Impl::may_end(const Segment& of) const {
-  if (uncovered > (of.uncovered ? 1U : 0U) || job.segment == of.index) return false;
+  if (io.now() < of.try_again_at) return false;
+  if (job.segment == of.index || !sources_covered(of)) return false;
   for (const Segment::About& about : of.about) {
     const Segment& other = segment(about.segment);
-    if (other.epoch == about.epoch && other.checkpoint_sequence <= of.last_sequence) return false;
+    if (other.epoch != about.epoch) continue;
+    if (other.checkpoint_sequence <= of.last_sequence || !sources_covered(other)) return false;
   }
   return std::all_of(of.about_others.begin(), of.about_others.end(),
+                     [this](uint32_t cell) { return shared->covered[cell].load() != 0; });
+}
+
+bool Spool::Impl::sources_covered(const Segment& of) const {
+  return std::all_of(of.sources.begin(), of.sources.end(),
+                     [this](const Segment::About& source) {
+                       const Segment& from = segment(source.segment);
+                       return from.epoch != source.epoch || !from.uncovered;
+                     }) &&
+         std::all_of(of.sources_others.begin(), of.sources_others.end(),
                      [this](uint32_t cell) { return shared->covered[cell].load() != 0; });
 }
 
 void Spool::Impl::end_segment(Segment& of) {
   if (of.set_aside) return quarantine(of);
   if (of.size != options.segment_size) {
-    if (!give_back(of)) of.stuck = true;
+    if (!give_back(of)) try_later(of);
     return;
   }
-  if (!open_file(of)) {
-    of.stuck = true;
-    return;
-  }
+  if (!open_file(of)) return try_later(of);
   of.state = Segment::State::ending;
   of.next_epoch = ++sequence;
   ++ends_in_flight;
@@ -128,12 +139,13 @@ void Spool::Impl::forget(Segment& of) {
   of.entries.clear();
   of.about.clear();
   of.about_others.clear();
+  of.sources.clear();
+  of.sources_others.clear();
   of.noted_epoch = 0;
   of.checkpoint_sequence = of.last_sequence = 0;
   of.living = 0;
   of.living_octets = 0;
-  of.wants_checkpoint = of.stuck = of.listed_dead = false;
-  if (of.uncovered) --uncovered;
+  of.wants_checkpoint = of.listed_dead = false;
   of.uncovered = false;
   if (of.shared_life != UINT32_MAX) shared->covered[of.shared_life].store(1);
   of.shared_life = UINT32_MAX;
@@ -148,11 +160,6 @@ void Spool::Impl::want_checkpoint(Segment& of) {
 }
 
 void Spool::Impl::want_checkpoints() {
-  if (uncovered > 0) {
-    for (const auto& of : segments) {
-      if (of->uncovered) want_checkpoint(*of);
-    }
-  }
   if (shared != nullptr) {
     for (const auto& of : segments) {
       const uint32_t cell = of->shared_life;
@@ -171,21 +178,30 @@ void Spool::Impl::want_checkpoints() {
     const Segment& of = segment(index);
     for (const Segment::About& about : of.about) {
       Segment& other = segment(about.segment);
-      if (other.epoch == about.epoch && other.checkpoint_sequence <= of.last_sequence) {
-        want_checkpoint(other);
-      }
+      if (other.epoch != about.epoch) continue;
+      if (other.checkpoint_sequence <= of.last_sequence) want_checkpoint(other);
+      want_sources_covered(other);
     }
+    want_sources_covered(of);
     for (const uint32_t cell : of.about_others) shared->wanted[cell].store(1);
   }
 }
 
+void Spool::Impl::want_sources_covered(const Segment& of) {
+  for (const Segment::About& source : of.sources) {
+    Segment& from = segment(source.segment);
+    if (from.epoch == source.epoch && from.uncovered) want_checkpoint(from);
+  }
+  for (const uint32_t cell : of.sources_others) shared->wanted[cell].store(1);
+}
+
 // Segments that were set aside are emptied first, then the emptiest of those that are mostly dead.
 void Spool::Impl::choose_job() {
-  if (io.now() < choose_job_at || uncovered > 0 || failures > 0) return;
+  if (io.now() < choose_job_at || failures > 0) return;
   choose_job_at = io.now() + kLookEvery;
   const Segment* best = nullptr;
   for (const auto& of : segments) {
-    if (of->state != Segment::State::sealed || of->stuck || of->living == 0 ||
+    if (of->state != Segment::State::sealed || io.now() < of->try_again_at || of->living == 0 ||
         of->wants_checkpoint) {
       continue;
     }
@@ -268,9 +284,9 @@ void Spool::Impl::finish_job() {
   Segment& of = segment(job.segment);
   const bool left = of.living > 0;
   if (left && job.unreadable) {
-    of.stuck = true;
+    of.try_again_at = io.now() + kTryAgain;
     log(LogLevel::error,
-        "spool: {} messages in {} cannot be moved; it is kept as it is, see the errors before",
+        "spool: {} messages in {} cannot be moved; it is tried again, see the errors before",
         of.living, path_of(of));
   }
   job = {};

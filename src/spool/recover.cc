@@ -171,16 +171,39 @@ void Spool::Impl::take_over(RecoveryResult& from) {
     Segment& of = segment(index_of[i]);
     of.index = index_of[i];
     of.shared_life = i;
-    for (const uint32_t about : from.segments[i].about) {
-      if (index_of[about] == kNoSegment) {
-        of.about_others.push_back(about);
+    const auto tie = [&](uint32_t to, std::vector<Segment::About>& own,
+                         std::vector<uint32_t>& others) {
+      if (index_of[to] == kNoSegment) {
+        others.push_back(to);
       } else {
-        of.about.push_back({from.segments[about].epoch, index_of[about]});
+        own.push_back({from.segments[to].epoch, index_of[to]});
       }
-    }
+    };
+    for (const uint32_t to : from.segments[i].about) tie(to, of.about, of.about_others);
+    for (const uint32_t to : from.segments[i].sources) tie(to, of.sources, of.sources_others);
     take_over_segment(of, from.segments[i]);
     if (of.living > 0) recovered.push_back(std::move(from.segments[i]));
   }
+  if (spares.empty()) go_on_writing(from, index_of);
+}
+
+// Without a spare segment, perhaps on a full disk, notes at least must have a place: the log goes
+// on in the segment that was written last, if it ends cleanly. (Not as a rule: a new segment is
+// free of whatever a crash may have left behind the end.)
+void Spool::Impl::go_on_writing(const RecoveryResult& from, const std::vector<uint16_t>& index_of) {
+  uint32_t newest = UINT32_MAX;
+  for (uint32_t i = 0; i < from.segments.size(); ++i) {
+    const RecoveredSegment& candidate = from.segments[i];
+    if (index_of[i] == kNoSegment || candidate.use != SegmentUse::open) continue;
+    if (newest == UINT32_MAX || candidate.epoch > from.segments[newest].epoch) newest = i;
+  }
+  if (newest == UINT32_MAX || !from.segments[newest].whole) return;
+  Segment& of = segment(index_of[newest]);
+  if (of.write_at + kBlock > of.size || !open_file(of)) return;
+  std::erase(dead, of.index);
+  of.listed_dead = false;
+  of.state = Segment::State::head;
+  log_head = of.index;
 }
 
 void Spool::Impl::take_over_segment(Segment& of, const RecoveredSegment& from) {
@@ -204,7 +227,6 @@ void Spool::Impl::take_over_segment(Segment& of, const RecoveredSegment& from) {
     return;
   }
   of.uncovered = from.uncovered;
-  if (of.uncovered) ++uncovered;
   size_t state = 0;
   of.entries.reserve(from.messages.size());
   for (uint32_t m = 0; m < from.messages.size(); ++m) {

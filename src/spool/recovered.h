@@ -34,6 +34,7 @@ struct RecoveredSegment {
   uint32_t number = 0;
   uint16_t shard = 0;  // whose it is now
   SegmentUse use = SegmentUse::spare;
+  bool whole = false;      // it ends cleanly: writing may go on behind its end
   bool uncovered = false;  // older copies of messages lie in it that live elsewhere
   uint64_t epoch = 0;
   uint64_t size = 0;  // of the file
@@ -43,6 +44,7 @@ struct RecoveredSegment {
   std::vector<RecoveredMessage> messages;  // living, by offset
   std::vector<RecoveredState> states;      // by message
   std::vector<uint32_t> about;             // the segments its notes are about, by index
+  std::vector<uint32_t> sources;           // those with older copies of its messages
 };
 
 class RecoveryResult final : public Recovery {

@@ -19,6 +19,7 @@ class Repair final {
 
   void run() {
     for (Scan& scan : scans_) {
+      if (scan.kind == Scan::Kind::spare) write_again(scan, 0, kBlock);
       if (scan.kind != Scan::Kind::log) continue;
       if (scan.header_damaged) mend_header(scan);
       if (scan.size < scan.size_made) {
@@ -34,6 +35,7 @@ class Repair final {
         judge(scan, damage, damage.followed || damage.begin < acknowledged);
       }
       if (scan.end < acknowledged) lost_tail(scan, acknowledged);
+      if (scan.end > acknowledged) write_again(scan, scan.last_begin, scan.end);
     }
   }
 
@@ -109,6 +111,17 @@ class Repair final {
     store(block->data(), header);
     if (Status mended = ring::disk::overwrite(scan.path, damage.begin, *block); !mended) {
       say(scan, "could not be mended: " + mended.error().message);
+    }
+  }
+
+  // The last thing written to a segment, unless it is known to be on stable storage.
+  void write_again(const Scan& scan, uint64_t begin, uint64_t end) {
+    const Result<std::vector<std::byte>> octets = ring::disk::read(scan.path, begin, end - begin);
+    const Status written = octets ? ring::disk::overwrite(scan.path, begin, *octets)
+                                  : Status(std::unexpected(octets.error()));
+    if (!written) {
+      say(scan, "could not be written to, what came last in it may not survive a power failure: " +
+                    written.error().message);
     }
   }
 

@@ -6,6 +6,10 @@
 // nobody was told that it was accepted: that is a torn tail and no damage. A batch after which
 // others were written was acknowledged: if it is not whole, something was lost, and the operator
 // must know.
+//
+// What a killed process was writing may be seen now, in the page cache, and still be lost when the
+// power goes. Before anything is built on it (a message that was moved, a segment whose life
+// ended), it is written once more, durably.
 #pragma once
 
 #include <string>

@@ -53,12 +53,13 @@ bool Spool::Impl::in_a_hurry() const {
   return ready() < 2 && !queued.empty() && queued.front()->closed();
 }
 
+bool Spool::Impl::making_wanted() const {
+  return making.step == Making::Step::none && ready() + ends_in_flight < wanted_ready();
+}
+
 void Spool::Impl::tend_segments() {
   open_next();
-  if (making.step == Making::Step::none && ready() + ends_in_flight < wanted_ready() &&
-      io.now() >= make_again_at) {
-    begin_making();
-  }
+  if (making_wanted() && io.now() >= make_again_at) begin_making();
   give_back_surplus();
 }
 
@@ -257,10 +258,11 @@ void Spool::Impl::making_failed(const std::string& what, int code) {
   make_again_at = io.now() + kAgainAfter;
   if (no_room) return;
   no_room = true;
+  no_room_why = fail_errno(what, code).error();
   log(LogLevel::error,
       "spool {}, shard {}: no new segment can be made: {}; new mail is refused (452) once what is "
       "at hand is full, delivery goes on, and it is tried again every second",
-      options.directory, options.shard.value, fail_errno(what, code).error().message);
+      options.directory, options.shard.value, no_room_why.message);
 }
 
 void Spool::Impl::room_found() {
@@ -281,10 +283,8 @@ void Spool::Impl::open_next() {
   }
   spares.pop_front();
   if (!open_file(of)) {
-    of.stuck = true;  // not used any more; recovery finds it
-    of.state = Segment::State::sealed;
     opening = kNoSegment;
-    return;
+    return try_later(of);
   }
   of.state = Segment::State::opening;
   of.next_epoch = ++sequence;
@@ -334,7 +334,7 @@ void Spool::Impl::give_back_surplus() {
   give_back_at = io.now() + kAgainAfter;
   Segment& of = segment(spares.back());
   spares.pop_back();
-  if (!give_back(of)) of.stuck = true;
+  if (!give_back(of)) try_later(of);
 }
 
 // The file keeps its name and a header, so that a segment that is missing can be told from one that
@@ -355,7 +355,6 @@ bool Spool::Impl::give_back(Segment& of) {
   close_file(of);
   if (Status done_it = write_retired(of); !done_it) {
     log(LogLevel::error, "spool: a segment could not be given back: {}", done_it.error().message);
-    of.state = Segment::State::sealed;
     return false;
   }
   counters.disk_octets -= of.size;
@@ -375,9 +374,7 @@ void Spool::Impl::quarantine(Segment& of) {
   if (moved) moved = ring::disk::rename(path_of(of), target);
   if (!moved) {
     log(LogLevel::error, "spool: {} cannot be set aside: {}", path_of(of), moved.error().message);
-    of.state = Segment::State::sealed;
-    of.stuck = true;
-    return;
+    return try_later(of);
   }
   log(LogLevel::warning, "spool: {} was set aside as {}; nothing in it is needed", path_of(of),
       target);

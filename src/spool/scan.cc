@@ -71,6 +71,7 @@ class Scanner final {
     while (at + kBlock <= scan_.size) {
       const auto header = load<BatchHeader>(window_.at(at, sizeof(BatchHeader)).data());
       if (valid(header, place_, scan_.size - at)) {
+        scan_.last_begin = at;
         batch(at, header);
         at += header.length;
         scan_.end = at;
@@ -92,6 +93,7 @@ class Scanner final {
       damage.sequence = sequence_;
       scan_.damaged.push_back(damage);
       scan_.end = damage.end;
+      scan_.last_begin = at;
       if (following == 0) break;
       at = following;
     }

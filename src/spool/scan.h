@@ -56,6 +56,7 @@ struct Scan {
   uint64_t size_made = 0;
   uint64_t epoch = 0;
   uint64_t end = kBlock;
+  uint64_t last_begin = kBlock;  // of the last batch
   uint64_t last_sequence = 0;
   uint64_t highest_id = 0;
   uint64_t unreadable_octets = 0;

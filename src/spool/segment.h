@@ -6,6 +6,12 @@
 // still be found, that is, until their segments' lives ended or a later checkpoint says what lives
 // in them. So each segment keeps the list of segments its notes are about, and no note needs to be
 // looked at again.
+//
+// A message that was moved leaves an older copy behind, and the notes about it are tied to the
+// segment it lives in, not to the one it came from. So segments also know their `sources`: what is
+// about a segment is needed until those are `covered`, which means that their lives ended, or that
+// a checkpoint written after the move does not list the copy. All ties lead from newer segments to
+// older ones; so the oldest dead one can always end.
 #pragma once
 
 #include <atomic>
@@ -60,7 +66,6 @@ struct Segment {
   bool set_aside = false;  // a write to it failed: nothing is written there any more
   bool wants_checkpoint = false;
   bool uncovered = false;    // older copies of messages that moved away lie here, see reclaim.cc
-  bool stuck = false;        // messages in it cannot be read: it is kept
   bool listed_dead = false;  // in Impl::dead
   ring::FileId file{};
   uint64_t epoch = 0;
@@ -68,6 +73,7 @@ struct Segment {
   uint64_t size = 0;
   uint32_t header_block = UINT32_MAX;  // memory of that header
   Monotonic sealed_at{};
+  Monotonic try_again_at{};   // something about it failed: it is left alone until then
   uint64_t write_at = 0;      // where the next batch goes
   uint64_t acknowledged = 0;  // where the last batch that was written well ended
   uint64_t prepared = 0;      // pre-written up to here
@@ -80,8 +86,9 @@ struct Segment {
   uint32_t shared_life = UINT32_MAX;  // cell in SharedLives
   std::vector<Entry> entries;         // by offset
   std::vector<About> about;
-  std::vector<uint32_t> about_others;  // cells of segments of other shards
-  uint64_t noted_epoch = 0;            // the life of the head that last took a note about this one
+  std::vector<About> sources;  // whence messages moved here: older copies of them may lie there
+  std::vector<uint32_t> about_others, sources_others;  // the same, cells of other shards' segments
+  uint64_t noted_epoch = 0;  // the life of the head that last took a note about this one
 
   bool dead() const { return state == State::sealed && living == 0 && reads == 0 && moves == 0; }
 };

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "ringmta/ring/disk.h"
 #include "spool_impl.h"
@@ -57,9 +58,11 @@ Result<std::unique_ptr<Spool>> Spool::create(ring::Io& io, const SpoolOptions& o
   auto impl = std::make_unique<Impl>(io, options, token);
   if (recovery != nullptr) impl->take_over(*static_cast<RecoveryResult*>(recovery));
   impl->tend_segments();
-  if (impl->no_room && impl->ready() == 0) {
-    return fail("the spool in " + options.directory + " cannot begin: " + impl->no_room_why +
-                "; free space or choose another directory");
+  // A full disk is no reason not to start: what is there is delivered, and that makes room.
+  if (impl->no_room && impl->no_room_why.code != ENOSPC && impl->ready() == 0) {
+    return fail("the spool in " + options.directory + " cannot be written to: " +
+                    impl->no_room_why.message + "; see its owner and rights",
+                impl->no_room_why.code);
   }
   return std::unique_ptr<Spool>(new Spool(std::move(impl)));
 }
@@ -165,14 +168,14 @@ Monotonic Spool::wants_flush_at() const {
   const Impl& in = *impl_;
   Monotonic at = Monotonic::never();
   if (in.writing == nullptr) {
-    if (in.notes_due != Monotonic::never()) at = std::max(in.notes_due, in.write_again_at);
-    if (!in.queued.empty() && in.write_again_at > in.io.now()) {
-      at = std::min(at, in.write_again_at);
+    const bool waits_for_room = !in.queued.empty() && in.queued.front()->closed();
+    if (!waits_for_room && in.notes_due != Monotonic::never()) {
+      at = std::max(in.notes_due, in.write_again_at);
+    } else if (!in.queued.empty() && in.write_again_at > in.io.now()) {
+      at = in.write_again_at;
     }
   }
-  if (in.making.step == Impl::Making::Step::none && in.ready() < in.wanted_ready()) {
-    at = std::min(at, in.make_again_at);
-  }
+  if (in.making_wanted()) at = std::min(at, in.make_again_at);
   if (in.shared != nullptr && !in.dead.empty()) at = std::min(at, in.reclaim_at);
   return at;
 }

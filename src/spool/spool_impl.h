@@ -44,6 +44,7 @@ struct Spool::Impl {
   // recover.cc
   void take_over(RecoveryResult& from);
   void take_over_segment(Segment& of, const RecoveredSegment& from);
+  void go_on_writing(const RecoveryResult& from, const std::vector<uint16_t>& index_of);
 
   // store.cc
   Batch* batch_for(uint64_t octets, uint64_t chunk_octets, uint32_t chunks);
@@ -84,6 +85,7 @@ struct Spool::Impl {
 
   // room.cc
   void tend_segments();
+  bool making_wanted() const;
   void begin_making();
   void made(int32_t result);
   void made_size();
@@ -110,14 +112,17 @@ struct Spool::Impl {
   // reclaim.cc
   void ended_message(uint32_t slot);
   void look_if_dead(Segment& segment);
+  void try_later(Segment& segment);
   void reclaim();
   bool may_end(const Segment& segment) const;
+  bool sources_covered(const Segment& segment) const;
   void end_segment(Segment& segment);
   void end_written(uint16_t index, int32_t result);
   void forget(Segment& segment);  // its life ended
   void seal_segment(Segment& segment);
   void want_checkpoint(Segment& segment);
   void want_checkpoints();
+  void want_sources_covered(const Segment& of);
   void choose_job();
   void move_some();
   void move_one(uint32_t slot, bool evict);
@@ -197,7 +202,6 @@ struct Spool::Impl {
   std::deque<uint16_t> spares;
   std::vector<uint16_t> absent;
   std::vector<uint16_t> dead;  // sealed, nothing living, kept for their notes
-  uint32_t uncovered = 0;      // segments that are
   bool reclaim_due = false;
   Monotonic reclaim_at{};
   uint16_t log_head = kNoSegment, next = kNoSegment, opening = kNoSegment;
@@ -211,7 +215,7 @@ struct Spool::Impl {
     bool urgent = false;        // it is in use already
   } making;
   bool no_room = false;  // no segment can be made
-  std::string no_room_why;
+  Error no_room_why{};
   Monotonic make_again_at{};
   Monotonic give_back_at{};
   uint32_t operations = 0;  // in flight

@@ -187,13 +187,11 @@ TEST(Mistakes, AllOfAFileAreToldInTheOrderOfItsLines) {
   EXPECT_EQ(told, wanted) << all_texts(loaded);
 }
 
-TEST(Mistakes, AnEmptyFileLacksAHostnameAndARoute) {
+TEST(Mistakes, AnEmptyFileLacksAHostname) {
   EXPECT_EQ(
       all_texts(parse("", "test.toml", a_machine())),
       "test.toml:1: hostname: is missing: write hostname = \"mail.example.org\" at the top of "
-      "the file\n"
-      "test.toml:1: route: there is none, so nothing could be delivered: add [[route]] with "
-      "name = \"default\", domains = [\"*\"] and hosts = [\"smtp.example.net:25\"]\n");
+      "the file\n");
 }
 
 TEST(Mistakes, OneBracketTooFew) {

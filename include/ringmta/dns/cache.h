@@ -17,7 +17,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "ringmta/base/time.h"
 #include "ringmta/dns/records.h"
@@ -79,7 +81,10 @@ class Cache final {
   const CacheOptions options_;
   CacheCounters counters_;
   uint64_t mask_;
-  std::unique_ptr<Entry*[]> buckets_;
+  struct Free {
+    void operator()(Entry** table) const { std::free(table); }
+  };
+  std::unique_ptr<Entry*[], Free> buckets_;
   Entry* newest_ = nullptr;
   Entry* oldest_ = nullptr;
   Entry* hand_ = nullptr;  // where eviction goes on; null: at the oldest

@@ -42,7 +42,7 @@ class Writer final {
   // Opens the file (created with mode 0640 if absent). With an empty file name everything below
   // does nothing.
   static Result<std::unique_ptr<Writer>> create(shard::Loop& loop, const EventOptions& options,
-                                                std::string hostname, ShardId shard);
+                                                std::string_view hostname, ShardId shard);
   // What is not written yet is lost, with a warning: turn the loop until idle() before.
   ~Writer();
   Writer(const Writer&) = delete;

@@ -17,6 +17,8 @@
 #include <type_traits>
 
 #include "ringmta/client/pool.h"
+#include "ringmta/dns/mx.h"
+#include "ringmta/dns/resolver.h"
 #include "ringmta/events/writer.h"
 #include "ringmta/queue/queue.h"
 #include "ringmta/ring/io.h"
@@ -34,6 +36,9 @@ struct ShardSnapshot {
   spool::SpoolCounters spool;
   ring::IoCounters ring;
   events::EventCounters events;
+  dns::ResolverCounters dns;
+  dns::CacheCounters dns_cache;
+  dns::MxCounters mx;
   uint64_t streams_open = 0;   // Io::streams_open()
   uint64_t cpu_time_us = 0;    // of the shard's thread, user and system
   uint64_t memory_octets = 0;  // all that this shard accounts for: messages, queue, events, buffers

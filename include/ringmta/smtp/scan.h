@@ -13,7 +13,10 @@
 // might read as a line end never gets through. After a fault scanning goes on, so that the rest of
 // a refused message is not taken for commands.
 //
-// Measured on one core of an AMD EPYC (Zen 4) by bench/bench_scan.cc; the figures stand there.
+// Measured by bench/bench_scan.cc on one core of an AMD EPYC (Zen 4) shared with other work, octets
+// per second of CPU time: 1 KB messages (half of them header) 5.9 GB/s, 10 KB 14.5 GB/s, 1 MB
+// 17.9 GB/s with AVX-512; 15 GB/s with AVX2 and 4.5 GB/s with plain arithmetic at 1 MB. memchr for
+// LF alone: 12 GB/s.
 #pragma once
 
 #include <cstddef>

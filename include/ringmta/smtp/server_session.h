@@ -69,9 +69,10 @@ class ServerSession final {
     body,           // store `body`; it is valid until the next step()
     message_end,    // complete: commit it, answer by message_done() now or later; envelope() and
                     // header() are valid until the next step()
-    message_abort,  // drop what was stored since message_begin (RSET, refused content; the reply is
-                    // already written)
-    close,          // write the output, then close; no step() after it
+    message_abort,  // drop what was stored since message_begin (RSET, refused content); the reply
+                    // is the machine's affair, and for refused content comes when all of it was
+                    // read
+    close,  // write the output, then close; no step() after it
   };
   struct Step {
     size_t consumed = 0;  // octets of the input used up by this step

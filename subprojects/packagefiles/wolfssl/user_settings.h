@@ -81,9 +81,11 @@
 #define HAVE_ENCRYPT_THEN_MAC
 #define HAVE_SESSION_TICKET
 #define WOLFSSL_NO_DEF_TICKET_ENC_CB      /* ticket keys are the relay's, shared by its shards */
+#define WOLFSSL_TICKET_NONCE_MALLOC       /* servers choose nonces up to 255 octets (RFC 8446 4.6.1) */
+#define WOLFSSL_ALWAYS_VERIFY_CB          /* names are checked by us (RFC 9525) */
 #define HAVE_SERVER_RENEGOTIATION_INFO    /* RFC 5746 is answered; renegotiation is not offered */
 #define HAVE_KEYING_MATERIAL              /* channel binding (RFC 9266) */
-#define WOLFSSL_HOSTNAME_VERIFY_ALT_NAME_ONLY
+#define WOLFSSL_ALT_CERT_CHAINS           /* what else a peer sends beside a good chain does not matter */
 #define WOLFSSL_USER_IO                   /* it never sees a socket */
 #define NO_FILESYSTEM                     /* nor a file */
 #define NO_WRITEV

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Questions and answers about mail domains, between this shard's queue, its resolver, and the home
+// shards of domains.
+
+#include "mail_domains.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "ringmta/base/log.h"
+#include "ringmta/dns/resolv_conf.h"
+
+namespace ringmta::relay {
+
+namespace {
+
+queue::Resolution resolution_of(const dns::MailRoute& route) {
+  queue::Resolution found;
+  found.until = route.valid_until;
+  switch (route.kind) {
+    case dns::MailRoute::Kind::hosts:
+      found.kind = queue::Resolution::Kind::hosts;
+      found.site = route.site_key;
+      for (const dns::MailHost& host : route.hosts) {
+        for (const SocketAddress& address : host.addresses) {
+          found.hosts.push_back({host.name, address, host.preference});
+        }
+      }
+      return found;
+    case dns::MailRoute::Kind::deferred:
+      found.kind = queue::Resolution::Kind::temporary;
+      break;
+    case dns::MailRoute::Kind::refused:
+      found.kind = queue::Resolution::Kind::permanent;
+      break;
+  }
+  // No SMTP reply is behind these: `code` stays 0, the enhanced status says what it is.
+  found.status = route.status;
+  found.text = route.reason;
+  return found;
+}
+
+bool listens_on(const config::Settings& settings, uint32_t port) {
+  for (const SocketAddress& listener : settings.server.listeners) {
+    if (listener.port() == port) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+MailDomains::MailDomains(shard::Loop& loop, const config::Settings& settings, Exchange& exchange,
+                         ShardId id)
+    : exchange_(exchange),
+      id_(id),
+      shards_(settings.shards),
+      resolver_(loop, settings.dns.resolver),
+      mx_(resolver_, loop.io(), settings.dns.mx, this,
+          [](void* self, std::unique_ptr<dns::MxQuery> query) {
+            static_cast<MailDomains*>(self)->answered(std::move(query));
+          }) {}
+
+void MailDomains::resolve(std::string_view domain) {
+  auto query = std::make_unique<dns::MxQuery>();
+  query->domain = domain;
+  query->asker = id_;
+  const ShardId home = dns::home_shard(domain, shards_);
+  if (home == id_) {
+    mx_.ask(std::move(query));
+  } else {
+    exchange_.post(id_, home, {Letter::Kind::question, query.release()});
+  }
+}
+
+void MailDomains::question(std::unique_ptr<dns::MxQuery> question) { mx_.ask(std::move(question)); }
+
+void MailDomains::answered(std::unique_ptr<dns::MxQuery> query) {
+  if (query->asker == id_) {
+    answer(*query);
+  } else {
+    const ShardId asker = query->asker;
+    exchange_.post(id_, asker, {Letter::Kind::answer, query.release()});
+  }
+}
+
+void MailDomains::answer(const dns::MxQuery& answer) {
+  queue_->domain_resolved(answer.domain, resolution_of(answer.route));
+}
+
+bool MailDomains::run() {
+  const bool more = resolver_.run();
+  return mx_.run() || more;
+}
+
+void complete_dns_settings(config::Settings& settings) {
+  dns::ResolverOptions& resolver = settings.dns.resolver;
+  if (resolver.servers.empty()) {
+    std::ifstream file("/etc/resolv.conf");
+    std::stringstream text;
+    text << file.rdbuf();
+    dns::ResolvConf conf = dns::parse_resolv_conf(text.str());
+    for (const std::string& line : conf.ignored)
+      log(LogLevel::warning, "/etc/resolv.conf: {}", line);
+    resolver.servers = std::move(conf.servers);
+  }
+  dns::MxOptions& mx = settings.dns.mx;
+  mx.port = static_cast<uint16_t>(settings.dns.mx_port);
+  mx.own_names = {settings.hostname};
+  if (settings.client.deliver_to_loopback) mx.refused_addresses.clear();
+  if (listens_on(settings, mx.port)) mx.own_addresses = dns::addresses_of_this_machine();
+}
+
+}  // namespace ringmta::relay

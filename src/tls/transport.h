@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Where the library gets octets from and puts them to: memory of the session whose step() runs.
+#pragma once
+
+#include <string>
+
+#include "library.h"
+#include "ringmta/base/bytes.h"
+
+namespace ringmta::tls {
+
+struct Transport {
+  std::string held;  // what came before there was a library session (the ClientHello)
+  size_t held_used = 0;
+  Bytes input;  // what step() was given and has not been taken
+  std::string output;
+
+  size_t waiting() const { return held.size() - held_used + input.size(); }
+};
+
+// Sessions of this context take their Transport by wolfSSL_SetIOReadCtx and wolfSSL_SetIOWriteCtx.
+void use_transport(WOLFSSL_CTX* context);
+
+}  // namespace ringmta::tls
