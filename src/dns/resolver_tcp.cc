@@ -136,17 +136,18 @@ void Resolver::Impl::on_stream(TcpConnection& connection, const ring::Event& eve
 }
 
 void Resolver::Impl::on_octets(TcpConnection& connection, Bytes data) {
-  connection.in.insert(connection.in.end(), data.begin(), data.end());
-  const std::vector<std::byte>& in = connection.in;
+  // One question, one answer: more than that was not asked for.
+  const auto unasked = [&] {
+    ++counters.stray;
+    lose(connection);
+  };
+  if (!connection.busy) return unasked();
+  std::vector<std::byte>& in = connection.in;
+  in.insert(in.end(), data.begin(), data.end());
   if (in.size() < 2) return;
   const size_t length = static_cast<size_t>(in[0]) << 8 | static_cast<size_t>(in[1]);
   if (in.size() < 2 + length) return;
-  // One question, one answer: more than that was not asked for.
-  if (!connection.busy || in.size() > 2 + length) {
-    ++counters.stray;
-    lose(connection);
-    return;
-  }
+  if (in.size() > 2 + length) return unasked();
   on_tcp_message(connection, Bytes(in).subspan(2));
 }
 

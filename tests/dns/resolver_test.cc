@@ -135,6 +135,22 @@ TEST_F(DnsResolver, GetsOverServersThatCloseAfterEachAnswer) {
   }
 }
 
+// The server gives up an idle connection just when it is to be used again.
+TEST_F(DnsResolver, GetsOverConnectionsClosedWhileItAsks) {
+  ScriptedServer& server = add_server();
+  server.udp_octets_max = 0;
+  server.script = [&](const Asked& asked) {
+    if (!asked.tcp) server.close_connections();
+    return false;
+  };
+  start();
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "n" + std::to_string(i) + ".example";
+    server.add(name + ". 300 IN A 192.0.2.1");
+    EXPECT_EQ(ask_and_wait(name, RecordType::a).records.fate, Fate::found) << i;
+  }
+}
+
 TEST_F(DnsResolver, ManyQuestionsShareFewTcpConnections) {
   ScriptedServer& server = add_server();
   server.udp_octets_max = 0;
@@ -457,6 +473,16 @@ TEST_F(DnsResolver, ASilentServerIsTriedAgainAfterAWhile) {
   EXPECT_GT(flaky.asked.size(), while_silent);
   EXPECT_FALSE(resolver->servers()[0].down);
   EXPECT_FALSE(server.asked.empty());
+}
+
+TEST_F(DnsResolver, ADeadServerIsLeftAlone) {
+  ScriptedServer& dead = add_server();
+  dead.script = [](const Asked&) { return true; };
+  add_server();
+  start();
+  for (int i = 0; i < 5000; ++i) ask_and_wait("n" + std::to_string(i) + ".example", RecordType::a);
+  EXPECT_GE(dead.asked.size(), 3U);
+  EXPECT_LE(dead.asked.size(), 8U);
 }
 
 TEST_F(DnsResolver, SlowQuestionsGiveWayToYoungerOnes) {
