@@ -75,7 +75,9 @@ void Resolver::Impl::send_question(TcpConnection& connection) {
   const Query& query = queries.get(connection.query);
   connection.id = static_cast<uint16_t>(io.secure_random());
   std::array<std::byte, kQueryOctetsMax> message;
-  const size_t length = write_query(question_of(query, connection.id, 0, true), message);
+  connection.edns =
+      connection.server == Servers::kNone || servers.wants_edns(connection.server, io.now());
+  const size_t length = write_query(question_of(query, connection.id, 0, connection.edns), message);
   connection.out.assign({static_cast<std::byte>(length >> 8), static_cast<std::byte>(length)});
   connection.out.insert(connection.out.end(), message.begin(),
                         message.begin() + static_cast<ptrdiff_t>(length));
@@ -154,7 +156,7 @@ void Resolver::Impl::on_octets(TcpConnection& connection, Bytes data) {
 void Resolver::Impl::on_tcp_message(TcpConnection& connection, Bytes message) {
   Query& query = queries.get(connection.query);
   const Verdict verdict =
-      read_answer(message, question_of(query, connection.id, 0, true), true, answer);
+      read_answer(message, question_of(query, connection.id, 0, connection.edns), true, answer);
   connection.in.clear();
   if (verdict != Verdict::good) {
     ++counters.malformed;
@@ -168,7 +170,7 @@ void Resolver::Impl::on_tcp_message(TcpConnection& connection, Bytes message) {
   connection.used_before = true;
   connection.busy = false;
   query.has_connection = false;
-  on_answer(query, server, true);
+  on_answer(query, server, connection.edns);
   offer(connection);
 }
 

@@ -12,7 +12,7 @@ class Hostile : public Rig {
   void SetUp() override {
     Rig::SetUp();
 #ifndef RINGMTA_SIMULATED
-    options.attempt_timeout = Milliseconds{300};
+    options.attempt_timeout = Milliseconds{500};
 #endif
   }
   static std::string genuine(ScriptedServer& server, const Asked& asked) {

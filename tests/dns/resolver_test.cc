@@ -11,7 +11,7 @@ class DnsResolver : public Rig {
   void SetUp() override {
     Rig::SetUp();
 #ifndef RINGMTA_SIMULATED
-    options.attempt_timeout = Milliseconds{200};  // real time passes here
+    options.attempt_timeout = Milliseconds{500};  // real time passes here
 #endif
   }
 };
@@ -337,6 +337,31 @@ TEST_F(DnsResolver, GivesUpOnAliasesThatLeadInACircle) {
   EXPECT_EQ(wish.records.fate, Fate::failed);
   EXPECT_EQ(wish.records.failure, Failure::alias_loop);
   EXPECT_LE(server.asked.size(), 10U);
+}
+
+// A server's receive buffer holds a few hundred questions; thousands come at once.
+TEST_F(DnsResolver, ABurstDoesNotFloodTheServer) {
+  ScriptedServer& server = add_server();
+  options.attempt_timeout = seconds(2);
+  start();
+  for (int i = 0; i < 5000; ++i) ask("n" + std::to_string(i) + ".example", RecordType::a);
+  ASSERT_TRUE(drive(
+      [&] { return resolver->counters().in_flight == 0 && resolver->counters().waiting == 0; }));
+  for (const Wish& wish : wishes) ASSERT_EQ(wish.records.fate, Fate::no_such_name);
+  EXPECT_LT(resolver->counters().udp_sent, 6000U);
+  EXPECT_GE(server.asked.size(), 5000U);
+}
+
+TEST_F(DnsResolver, WithoutEdnsLargeAnswersComeByTcpToo) {
+  ScriptedServer& old = add_server();
+  old.udp_octets_max = 0;
+  old.add("example.org. 300 IN MX 10 mx.example.org.");
+  old.script = [&](const Asked& asked) {
+    if (asked.edns) old.reply(asked, old.answer_to(asked).rcode(1));
+    return asked.edns;
+  };
+  start();
+  EXPECT_EQ(ask_and_wait("example.org", RecordType::mx).records.fate, Fate::found);
 }
 
 TEST_F(DnsResolver, UsesOtherServersAfterAReload) {
