@@ -177,15 +177,16 @@ void Queue::Impl::free_delivery(uint32_t index) {
 }
 
 // Every recipient is final and nothing is owed to the sender any more.
-void Queue::Impl::end_if_done(uint32_t index) {
+bool Queue::Impl::end_if_done(uint32_t index) {
   Message& message = *messages.at_index(index);
   if (message.first_delivery != kNone || message.holds > 0 || message.timing == Timing::loading)
-    return;
+    return false;
   stop_clock(index);
   spool.finish(message.stored);
   tenants.drop(message.tenant);
   messages.release(messages.handle_at(index));
   --counters.messages;
+  return true;
 }
 
 }  // namespace ringmta::queue

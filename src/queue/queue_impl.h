@@ -107,7 +107,7 @@ struct Queue::Impl {
   void free_delivery(uint32_t index);  // in place none; its recipients are final or elsewhere
   uint32_t split(uint32_t index, std::span<const Recipient> taken,
                  std::span<const Recipient> rest);  // a new delivery for `taken`, in place none
-  void end_if_done(uint32_t message);
+  bool end_if_done(uint32_t message);               // true: it is gone
 
   // places.cc
   uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);

@@ -162,9 +162,8 @@ void Queue::Impl::settle(uint32_t index) {
   }
   if (!report.empty()) send_notice(index, *head);
   spool.unpin(stored);
-  Message& message = *messages.at_index(index);
-  message.blocked = !all;
-  if (message.first_delivery == kNone && message.holds == 0) return end_if_done(index);
+  messages.at_index(index)->blocked = !all;
+  if (end_if_done(index)) return;
   if (!states.empty()) spool.record_states(stored, states);
   set_clock(index, all ? 0 : tick_in(kBlockedRetry));
 }
