@@ -50,8 +50,7 @@ void Queue::Impl::add(spool::StoredHandle stored, const spool::MessageHead& head
     const smtp::RecipientView& recipient = recipients[one.recipient.index];
     one.recipient.domain = use_domain(domain_of(recipient.address));
     one.key = company_of(one.recipient.domain);
-    message.delay_wanted =
-        message.delay_wanted || dsn_wanted(recipient.notify, DsnAction::delayed, null_path);
+    message.delay_wanted = message.delay_wanted || delay_asked(recipient.notify, null_path);
   }
   counters.recipients += routed.size();
   if (routed.size() > 1) {

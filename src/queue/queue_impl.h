@@ -304,6 +304,12 @@ constexpr uint64_t tag_of(Purpose purpose, uint32_t index) {
 // Numbers of the queue's timer tokens.
 enum : uint32_t { kTickTimer = 0xFFFFFFFF, kNoticeTimer = 0xFFFFFFFE, kDomainTimers = 0x80000000 };
 
+// Where NOTIFY is absent, RFC 3461 4.1 leaves it to us to tell of a delay or not: a bulk sender
+// would drown in it. Only who asked is told.
+inline bool delay_asked(uint8_t notify, bool null_path) {
+  return (notify & smtp::Notify::kDelay) != 0 && dsn_wanted(notify, DsnAction::delayed, null_path);
+}
+
 constexpr bool busy(Place place) { return place == Place::active || place == Place::loading; }
 
 }  // namespace ringmta::queue

@@ -173,8 +173,10 @@ bool Queue::Impl::wants(const Delivery& delivery, const spool::MessageHead& head
   Recipient room;
   const auto recipients = recipients_of(delivery, room);
   return std::ranges::any_of(recipients, [&](const Recipient& recipient) {
-    return dsn_wanted(head.envelope.recipients[recipient.index].notify, action,
-                      head.envelope.reverse_path.empty());
+    const uint8_t notify = head.envelope.recipients[recipient.index].notify;
+    const bool null_path = head.envelope.reverse_path.empty();
+    return action == DsnAction::delayed ? delay_asked(notify, null_path)
+                                        : dsn_wanted(notify, action, null_path);
   });
 }
 
@@ -255,8 +257,7 @@ void Queue::Impl::tell_delay(uint32_t index, const spool::MessageHead& head) {
                       .delay_reported = true,
                       .attempts = delivery.attempts,
                       .next_attempt = deferred ? wall_of(delivery.due) : wall()});
-    if (!dsn_wanted(address.notify, DsnAction::delayed, head.envelope.reverse_path.empty()))
-      continue;
+    if (!delay_asked(address.notify, head.envelope.reverse_path.empty())) continue;
     DsnRecipient& told = report_on(address, DsnAction::delayed);
     told.status = reason.status;
     told.remote_mta = report.keep(std::string(reason.peer));
