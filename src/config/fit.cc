@@ -13,6 +13,11 @@ void lower_case(std::string& text) {
   }
 }
 
+bool has_loopback(const Network& network) {
+  return network.contains(*parse_socket_address("127.0.0.1", 0)) ||
+         network.contains(*parse_socket_address("::1", 0));
+}
+
 // A longest wait that nobody wrote gives way to a first one that somebody did.
 void fit_schedules(Settings& settings, const Problems& problems) {
   const auto fit = [&](queue::RetryOptions& retry, const char* longest, size_t element) {
@@ -35,7 +40,7 @@ uint64_t memory_at_limits(const Settings& settings) {
       settings.spool.memory_max + settings.spool.memory_max / 4;  // hard limit
   const uint64_t buffers = uint64_t{settings.io.receive_buffers} * settings.io.receive_buffer_size;
   return settings.shards *
-         (contents + buffers + settings.events.buffer_max + settings.dns.resolver.cache.octets_max);
+         (contents + buffers + settings.events.buffer_max + settings.resolver.cache.octets_max);
 }
 
 void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems) {
@@ -53,7 +58,7 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
   if (!problems.given("client.host_retry_longest")) {
     client.host_retry_longest = std::max(client.host_retry_longest, client.host_retry_after);
   }
-  auto& resolver = settings.dns.resolver;
+  auto& resolver = settings.resolver;
   if (!problems.given("dns.attempt_timeout_max")) {
     resolver.attempt_timeout_max = std::max(resolver.attempt_timeout_max, resolver.attempt_timeout);
   }
@@ -61,6 +66,10 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
   settings.server.session.hostname = settings.hostname;
   settings.client.session.hostname = settings.hostname;
   settings.queue.hostname = settings.hostname;
+  settings.mx.own_names = {settings.hostname};
+  if (settings.client.deliver_to_loopback) {
+    std::erase_if(settings.mx.refused_addresses, has_loopback);
+  }
   for (queue::Route& route : settings.queue.routes) {
     for (std::string& domain : route.domains) lower_case(domain);
   }
