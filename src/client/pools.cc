@@ -118,6 +118,7 @@ void Pools::Impl::arm_site(SitePool& site) {
   Monotonic due = Monotonic::never();
   if (site.held_until > now() && (site.failed || site.wants_connections())) due = site.held_until;
   if (!site.lent.empty()) due = std::min(due, site.lent_due);
+  if (site.ride_until > now()) due = std::min(due, site.ride_until);
   if (due == Monotonic::never() && site.connections == 0 && !site.wants_connections()) {
     const Monotonic known = site.hosts.remembered_until();
     if (known + options.host_retry_after > now()) due = known + options.host_retry_after;
@@ -202,16 +203,6 @@ void Pools::lent(queue::Job* job) {
   impl_->touch(site);
 }
 
-bool Pools::site_gone(queue::SiteId id) {
-  SitePool* site = impl_->find_site(id);
-  if (site == nullptr) return true;
-  if (site->connections > 0 || site->wants_connections()) return false;
-  impl_->loop.timers().cancel(site->timer);  // what it remembered of its hosts goes with it
-  site->dirty.unlink();
-  impl_->retire_site_if_quiet(*site);
-  return true;
-}
-
 void Pools::on_event(const ring::Event& event) {
   using ring::EventKind;
   Impl& impl = *impl_;
@@ -255,6 +246,16 @@ void Pools::on_event(const ring::Event& event) {
     case EventKind::mail:
       return;
   }
+}
+
+bool Pools::knows(queue::SiteId id) const { return impl_->find_site(id) != nullptr; }
+
+void Pools::try_hosts_again() {
+  impl_->sites.for_each([this](SitePool& site, SlotHandle) {
+    site.hosts.try_again();
+    site.held_until = {};
+    impl_->touch(site);
+  });
 }
 
 bool Pools::run() { return impl_->run(); }

@@ -42,6 +42,8 @@ struct Pools::Impl {
   void settle(Connection& connection);
   void unplace(Connection& connection);
   void serve(SitePool& site);
+  bool takes_along_soon(const Connection& connection) const;
+  bool wait_for_ride(SitePool& site);
   Connection* pick(SitePool& site, bool pack);
   queue::Job* next_job(SitePool& site);
   queue::Job* next_lent(SitePool& site);

@@ -50,7 +50,6 @@ class Checks final {
   void spool();
   void waits();
   void dangers();
-  void not_yet();
 
  private:
   // The first of `paths` that the file gives is where the problem is told.
@@ -236,10 +235,6 @@ void Checks::dangers() {
   }
 }
 
-// They do no harm, but whoever writes them should not rely on them.
-void Checks::not_yet() {
-}
-
 }  // namespace
 
 void check_together(const Settings& settings, const Machine& machine, Problems& problems) {
@@ -253,7 +248,6 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
   check_schedules(settings, problems);
   check_routes(settings, problems);
   checks.dangers();
-  checks.not_yet();
 }
 
 }  // namespace ringmta::config

@@ -28,10 +28,8 @@ struct Flag {
   Ref<bool> ref;
 };
 
-// A whole number, of 16, 32 or 64 bits.
+// A whole number, of 32 or 64 bits.
 struct Whole {
-  constexpr Whole(Ref<uint16_t> where, uint64_t low, uint64_t high)
-      : port(where), min(low), max(high) {}
   constexpr Whole(Ref<uint32_t> where, uint64_t low, uint64_t high)
       : narrow(where), min(low), max(high) {}
   constexpr Whole(Ref<uint64_t> where, uint64_t low, uint64_t high)
@@ -41,16 +39,12 @@ struct Whole {
     copy.power_of_two = true;
     return copy;
   }
-  uint64_t get(Settings& s) const {
-    return port != nullptr ? port(s) : narrow != nullptr ? narrow(s) : wide(s);
-  }
+  uint64_t get(Settings& s) const { return narrow != nullptr ? narrow(s) : wide(s); }
   void set(Settings& s, uint64_t value) const {
-    if (port != nullptr) port(s) = static_cast<uint16_t>(value);
     if (narrow != nullptr) narrow(s) = static_cast<uint32_t>(value);
     if (wide != nullptr) wide(s) = value;
   }
 
-  Ref<uint16_t> port = nullptr;
   Ref<uint32_t> narrow = nullptr;
   Ref<uint64_t> wide = nullptr;
   uint64_t min, max;

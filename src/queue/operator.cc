@@ -81,7 +81,8 @@ void Queue::Impl::operator_loaded(uint32_t index, bool readable) {
     operator_loads.erase(operator_loads.begin() + static_cast<ptrdiff_t>(i));
     --messages.at_index(index)->holds;
     unreadable(index);
-    return end_if_done(index);
+    end_if_done(index);
+    return;
   }
 }
 

@@ -70,12 +70,12 @@ Status ShardRelay::set_up() {
     auto& relay = *static_cast<ShardRelay*>(self);
     if (relay.pools_ != nullptr) relay.pools_->site_has_work(site);
   };
-  host.site_gone = [](void* self, queue::SiteId site) {
-    return static_cast<ShardRelay*>(self)->pools_->site_gone(site);
-  };
   host.lend = [](void* self, ShardId home, queue::Job* job) {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.shared_.exchange.post(relay.id_, home, {Letter::Kind::lent, job});
+  };
+  host.site_gone = [](void* self, queue::SiteId site) {
+    return !static_cast<ShardRelay*>(self)->pools_->knows(site);
   };
   host.resolve = [](void* self, std::string_view domain) {
     static_cast<ShardRelay*>(self)->domains_->resolve(domain);

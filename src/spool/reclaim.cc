@@ -21,6 +21,7 @@ constexpr uint32_t kMoveLoadsMax = 8;
 constexpr Milliseconds kCompactAfter = seconds(10);  // most of what is left then is deferred
 constexpr Milliseconds kLookEvery{100};
 constexpr Milliseconds kTryAgain = seconds(10);
+constexpr uint64_t kBelowPercentWithoutRoom = 75;  // then moving a lot to gain little is right
 constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' sake
 
 }  // namespace
@@ -213,8 +214,9 @@ void Spool::Impl::choose_job() {
       best = of.get();
       break;
     }
-    const uint64_t below = of->size / 100 * options.compact_below_percent;
-    if (of->living_octets >= below) continue;
+    const uint64_t percent = no_room ? kBelowPercentWithoutRoom : options.compact_below_percent;
+    if (of->living_octets >= of->size / 100 * percent) continue;
+    if (no_room && room_for_notes() < of->living_octets + options.segment_size / 8) continue;
     if (!no_room && io.now() < of->sealed_at + kCompactAfter) continue;
     if (best == nullptr || of->living_octets < best->living_octets) best = of.get();
   }

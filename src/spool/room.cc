@@ -40,11 +40,15 @@ uint32_t Spool::Impl::ready() const {
          (opening != kNoSegment ? 1 : 0);
 }
 
-uint64_t Spool::Impl::room_for_messages() const {
-  if (ready() == 0) return 0;
+uint64_t Spool::Impl::room_for_notes() const {
   const uint64_t in_head =
       log_head == kNoSegment ? 0 : segment(log_head).size - segment(log_head).write_at;
-  return in_head + (ready() - 1) * (options.segment_size - kBlock);
+  return in_head + ready() * (options.segment_size - kBlock);
+}
+
+uint64_t Spool::Impl::room_for_messages() const {
+  if (ready() == 0) return 0;
+  return room_for_notes() - (options.segment_size - kBlock);
 }
 
 // Mail waits for a segment, or would, at the next batch.

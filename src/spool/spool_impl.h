@@ -99,7 +99,8 @@ struct Spool::Impl {
   void room_found();
   uint32_t ready() const;
   uint32_t wanted_ready() const { return options.segments_ready + 1; }
-  uint64_t room_for_messages() const;
+  uint64_t room_for_messages() const;  // without the last segment, which is kept for notes
+  uint64_t room_for_notes() const;
   Status open_file(Segment& segment);
   bool fell_back(Segment& segment, int32_t result);
   uint64_t new_epoch() { return ++sequence << kEpochRandomBits | (io.random() & kEpochRandomMask); }

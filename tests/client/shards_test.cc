@@ -88,29 +88,25 @@ TEST_F(Lending, ReturnsALentJobThatExpiresWhileItWaits) {
   EXPECT_LE((world.now() - begun).count, 5100);
 }
 
-TEST_F(Lending, LetsTheQueueForgetASiteThatIsNotInUse) {
+TEST_F(Lending, KnowsASiteWhileItIsInUseOrFailed) {
   ScriptedPeer peer(world, "192.0.2.1:25");
+  options.host_retry_after = seconds(30);
   start();
   const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 1);
-  EXPECT_TRUE(pools().site_gone(site));
+  EXPECT_FALSE(pools().knows(site));
   queue().add(site, mail("own"));
-  EXPECT_FALSE(pools().site_gone(site));
   ASSERT_TRUE(run_until_results(1));
-  EXPECT_FALSE(pools().site_gone(site));  // its connection is idle
+  EXPECT_TRUE(pools().knows(site));  // its connection is idle
   world.run_for(seconds(11));
-  EXPECT_TRUE(pools().site_gone(site));
+  EXPECT_FALSE(pools().knows(site));
   world.refuse(*parse_socket_address("192.0.2.1:25", 25), true);
   queue().add(site, mail("own"));
   ASSERT_TRUE(run([&] { return !queue().news.empty(); }));
-  world.run_for(seconds(1));
-  EXPECT_TRUE(pools().site_gone(site));
-  // It may be another one now.
-  queue().site(site).hosts = {{"other", *parse_socket_address("192.0.2.2:25", 25), 0}};
-  queue().held_until[site.value] = {};
-  ScriptedPeer other(world, "192.0.2.2:25");
-  queue().add(site, mail("other"));
-  ASSERT_TRUE(run_until_results(3));
-  EXPECT_EQ(other.mails.size(), 2U);
+  queue().drop(site);
+  world.run_for(seconds(40));
+  EXPECT_TRUE(pools().knows(site));  // a second failure would wait longer
+  world.run_for(seconds(40));
+  EXPECT_FALSE(pools().knows(site));
 }
 
 // ---- the end

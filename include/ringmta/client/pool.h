@@ -70,8 +70,10 @@ class Pools final {
   void set_own_addresses(std::span<const SocketAddress> listening);
 
   void site_has_work(queue::SiteId site);  // from the queue
-  // May the queue forget the site and use its id for another? False: it is in use here.
-  bool site_gone(queue::SiteId site);
+  // The operator wants mail tried now: hosts that failed are not spared any longer.
+  void try_hosts_again();
+  // Connections, borrowed jobs or a failed host's memory: its id must not change its meaning yet.
+  bool knows(queue::SiteId site) const;
   void lent(
       queue::Job* job);  // from another shard: deliver it here (this shard is the site's home)
   void on_event(const ring::Event& event);  // events with Owner::client tokens, timers included
