@@ -94,15 +94,22 @@ void Checks::shards() {
   }
 }
 
+// What the file asks for must fit. Where it asks for nothing and the machine is small for its
+// processors, a start with a warning is of more use than none.
 void Checks::memory() {
   const uint64_t needed = memory_at_limits(s);
   if (machine_.memory == 0 || needed <= machine_.memory) return;
-  error({"spool.memory_max", "events.buffer_max", "ring.receive_buffers",
-         "ring.receive_buffer_size", "shards.count"},
-        fmt::format("at their limits {} may take {} MiB of memory, the machine has {} MiB: "
-                    "lower [spool] memory_max (per shard, now {}) or the number of shards",
-                    shards_text(s.shards), needed >> 20, machine_.memory >> 20,
-                    format_size(s.spool.memory_max)));
+  const auto keys = {"spool.memory_max",     "events.buffer_max",        "dns.cache.memory_max",
+                     "ring.receive_buffers", "ring.receive_buffer_size", "shards.count"};
+  std::string what = fmt::format(
+      "at their limits {} may take {} MiB of memory, the machine has {} MiB: lower "
+      "[spool] memory_max (per shard, now {}) or the number of shards",
+      shards_text(s.shards), needed >> 20, machine_.memory >> 20, format_size(s.spool.memory_max));
+  if (first_given(keys).second != 0) {
+    error(keys, std::move(what));
+  } else {
+    warning(keys, std::move(what));
+  }
 }
 
 void Checks::sockets() {

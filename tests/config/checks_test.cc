@@ -106,6 +106,16 @@ TEST(Together, LimitsBeyondTheMachinesMemory) {
   EXPECT_EQ(told_of("[spool]\nmemory_max = \"1GiB\"\n", machine), "");
 }
 
+TEST(Together, DefaultsBeyondTheMachinesMemoryAreWarnedAbout) {
+  Machine machine{{}, 1ULL << 30, 0};
+  for (int cpu = 0; cpu < 16; ++cpu) machine.cpus.push_back(cpu);
+  EXPECT_EQ(told_of("", machine),
+            "warning: test.toml: spool.memory_max: at their limits 16 shards may take 2024 MiB of "
+            "memory, the machine has 1024 MiB: lower [spool] memory_max (per shard, now 50MiB) or "
+            "the number of shards\n");
+  EXPECT_EQ(parse_with("[shards]\ncount = 16\n", machine).errors.size(), 1U);
+}
+
 TEST(Together, SocketsForAllSessions) {
   EXPECT_EQ(
       told_of("[client]\nconnections_max = 60000\n"),
