@@ -35,6 +35,7 @@ struct Queue::Impl::Match {
     nothing = domain == kNone;
   }
   bool delivery(Impl& impl, const Delivery& delivery) const {
+    if (delivery.removed) return false;  // it only waits for its event to be written
     if (!filter_.site.empty() &&
         (delivery.site == kNone || impl.sites.at_index(delivery.site)->site.name != filter_.site))
       return false;
@@ -237,8 +238,7 @@ Queue::Change Queue::Impl::remove(const Filter& filter, uint64_t cursor) {
   Change change;
   const auto visit = [&](uint32_t index, const spool::MessageHead*, const Match& match, size_t) {
     const Delivery& delivery = *deliveries.at_index(index);
-    if (busy(delivery.place) || (delivery.place == Place::doomed && delivery.removed))
-      return SIZE_MAX;
+    if (busy(delivery.place)) return SIZE_MAX;
     Recipient room;
     first_part.clear();
     second_part.clear();

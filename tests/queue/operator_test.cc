@@ -204,6 +204,7 @@ TEST_F(Operator, RemoveWorksOnWhatIsOnDisk) {
   station.run_for(seconds(1));
   station.disk.evict_all();
   EXPECT_EQ(change(false, {.site = "org"}), 1000U);
+  EXPECT_TRUE(list({}).empty());
   station.run_for(seconds(10));
   EXPECT_EQ(station.count(Kind::removed), 1000U);
   EXPECT_TRUE(station.disk.messages.empty());
