@@ -94,7 +94,7 @@ bool Queue::Impl::run() {
     }
     more = more || !poked.empty() || !lending.empty();
   }
-  if (!operator_loads.empty()) drop_operator_loads(false);
+  if (!operator_loads.empty()) drop_old_operator_loads();
   arm_next();
   return more;
 }

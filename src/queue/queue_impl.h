@@ -200,6 +200,7 @@ struct Queue::Impl {
   struct OperatorLoad {
     uint32_t message = kNone;
     bool here = false;  // loaded and pinned
+    bool seen = false;  // no longer needed: it goes as soon as it is here
     Monotonic since{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
@@ -218,7 +219,9 @@ struct Queue::Impl {
   void dispatch_again(uint32_t delivery);
   bool head_here(uint32_t message);  // else it is asked for
   void operator_loaded(uint32_t message, bool readable);
-  void drop_operator_loads(bool all);
+  void head_seen(uint32_t message);
+  void drop_operator_load(size_t which);
+  void drop_old_operator_loads();
 
   // queue.cc
   bool run();
