@@ -74,7 +74,7 @@ def run(options, only):
         return {
             "kinds": "all" if only is None else "healthy", "domains": sum(world.domains.values()),
             "addresses": len(report["listeners"]), "recipients": total, "healthy_recipients": healthy,
-            "wrong": len(outcomes.wrong()), "corrupt": report["verify"]["corrupt"],
+            "wrong": outcomes.wrong(), "corrupt": report["verify"]["corrupt"],
             "duplicates": report["verify"]["duplicates"], "deferrals": outcomes.deferrals,
             "healthy_per_s": round(healthy / seconds),
             "healthy_delay_ms": {"p50": percentile(delays, 0.5), "p99": percentile(delays, 0.99)},
