@@ -22,6 +22,7 @@ namespace ringmta::config {
 template <typename T>
 using Ref = T& (*)(Settings&);
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in parentheses
 #define RINGMTA_AT(member) [](Settings& s) -> auto& { return s.member; }
 
 struct Flag {

@@ -82,6 +82,7 @@
 #define HAVE_SESSION_TICKET
 #define WOLFSSL_NO_DEF_TICKET_ENC_CB   /* ticket keys are the relay's, shared by its shards */
 #define WOLFSSL_TICKET_NONCE_MALLOC    /* servers choose nonces up to 255 octets (RFC 8446 4.6.1) */
+#define MAX_TICKET_AGE_DIFF 604800     /* seconds; a ticket's age matters for early data alone */
 #define WOLFSSL_ALWAYS_VERIFY_CB       /* names are checked by us (RFC 9525) */
 #define HAVE_SERVER_RENEGOTIATION_INFO /* RFC 5746 is answered; renegotiation is not offered */
 #define HAVE_KEYING_MATERIAL           /* channel binding (RFC 9266) */
