@@ -48,7 +48,7 @@ struct Queue::Impl::Match {
   }
   bool recipient(const Recipient& one) const { return domain == kNone || one.domain == domain; }
 
-  const Filter& filter_;
+  const Filter& filter_;  // NOLINT(readability-identifier-naming)
   uint32_t domain = kNone;
   bool nothing = false;  // no mail for that domain
 };
