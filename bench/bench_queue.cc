@@ -100,25 +100,7 @@ uint64_t heap_octets() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
 class Backlog {
  public:
   explicit Backlog(uint64_t waiting, uint32_t tenants = 1) {
-    io_ = std::move(*ring::Io::create({}));
-    loop_ = std::make_unique<shard::Loop>(*io_);
-    spool_ = std::move(*spool::Spool::create(*io_, {}, nullptr, {}));
-    QueueOptions options;
-    options.retry.delay_notice_after = hours(60);
-    for (uint32_t i = 0; i <= kDeadSites; ++i) {
-      Route route;
-      route.name = "site" + std::to_string(i);
-      route.domains = {domain(i)};
-      options.routes.push_back(route);
-    }
-    QueueHost host;
-    host.self = this;
-    host.site_has_work = [](void*, SiteId) {};
-    loop_->handle(shard::Owner::queue, this, [](void* self, const ring::Event& event) {
-      static_cast<Backlog*>(self)->queue_->on_timer(event);
-    });
-    loop_->add_stage(this, [](void* self) { return static_cast<Backlog*>(self)->queue_->run(); });
-    queue_ = std::make_unique<Queue>(*loop_, *spool_, options, ShardId{0}, 1, host);
+    begin(dead_routes());
     make_heads(tenants);
     before_ = heap_octets();
     for (uint32_t i = 0; i <= kDeadSites; ++i) {
@@ -126,6 +108,23 @@ class Backlog {
       if (i > 0) queue_->site_failed({i}, "connection refused", loop_->now() + hours(70));
     }
     for (uint64_t i = 0; i < waiting; ++i) add(tenants + static_cast<uint32_t>(i % kDeadSites));
+  }
+  // No routes: so many domains, each found by MX to be served by a site of its own, each with one
+  // message.
+  struct ByMx {
+    uint32_t domains = 0;
+  };
+  explicit Backlog(ByMx by_mx) {
+    begin({});
+    spool::heads.clear();
+    for (uint32_t i = 0; i < by_mx.domains; ++i) make_head(domain(i), "bulk");
+    before_ = heap_octets();
+    for (uint32_t i = 0; i < by_mx.domains; ++i) {
+      add(i);
+      if (i % 500 == 0) queue_->run();
+    }
+    while (queue_->run()) {
+    }
   }
 
   void add(uint32_t head) {
@@ -136,7 +135,7 @@ class Backlog {
   }
   void add_live(uint32_t tenant = 0) { add(tenant); }
 
-  Job* take() { return queue_->next_job({0}); }
+  Job* take(uint32_t site = 0) { return queue_->next_job({site}); }
   void deliver(Job* job) {
     for (JobRecipient& recipient : job->recipients) {
       recipient.verdict = Verdict::delivered;
@@ -172,22 +171,62 @@ class Backlog {
  private:
   static std::string domain(uint32_t number) { return "d" + std::to_string(number) + ".example"; }
 
+  static std::vector<Route> dead_routes() {
+    std::vector<Route> routes;
+    for (uint32_t i = 0; i <= kDeadSites; ++i) {
+      Route route;
+      route.name = "site" + std::to_string(i);
+      route.domains = {domain(i)};
+      routes.push_back(route);
+    }
+    return routes;
+  }
+
+  void begin(std::vector<Route> routes) {
+    io_ = std::move(*ring::Io::create({}));
+    loop_ = std::make_unique<shard::Loop>(*io_);
+    spool_ = std::move(*spool::Spool::create(*io_, {}, nullptr, {}));
+    QueueOptions options;
+    options.retry.delay_notice_after = hours(60);
+    options.routes = std::move(routes);
+    QueueHost host;
+    host.self = this;
+    host.site_has_work = [](void*, SiteId) {};
+    host.site_gone = [](void*, SiteId) { return true; };
+    host.resolve = [](void* self, std::string_view domain) {
+      auto& backlog = *static_cast<Backlog*>(self);
+      Resolution found;
+      found.kind = Resolution::Kind::hosts;
+      found.site = "mx." + std::string(domain);
+      found.hosts = {{"mx." + std::string(domain), *parse_socket_address("192.0.2.1", 25)}};
+      found.until = backlog.loop_->now() + hours(1);
+      backlog.queue_->domain_resolved(domain, found);
+    };
+    loop_->handle(shard::Owner::queue, this, [](void* self, const ring::Event& event) {
+      static_cast<Backlog*>(self)->queue_->on_timer(event);
+    });
+    loop_->add_stage(this, [](void* self) { return static_cast<Backlog*>(self)->queue_->run(); });
+    queue_ = std::make_unique<Queue>(*loop_, *spool_, options, ShardId{0}, 1, host);
+  }
+
+  void make_head(const std::string& to, const std::string& tenant) {
+    auto made = std::make_unique<spool::BenchHead>();
+    made->address = "bob@" + to;
+    made->sender = "news@sender.example";
+    made->tenant = tenant;
+    made->recipients.push_back({made->address, {}, 0});
+    made->head.envelope.reverse_path = made->sender;
+    made->head.info.tenant = made->tenant;
+    made->head.info.arrival = io_->wall();
+    made->head.info.expiry = io_->wall() + hours(72);
+    spool::heads.push_back(std::move(made));
+  }
+
   // Heads 0 .. tenants - 1 go to the live site, the others to one dead site each.
   void make_heads(uint32_t tenants) {
     spool::heads.clear();
-    for (uint32_t i = 0; i < tenants + kDeadSites; ++i) {
-      auto made = std::make_unique<spool::BenchHead>();
-      const bool live = i < tenants;
-      made->address = "bob@" + domain(live ? 0 : i - tenants + 1);
-      made->sender = "news@sender" + std::to_string(i % 100) + ".example";
-      made->tenant = live ? "tenant" + std::to_string(i) : "dead";
-      made->recipients.push_back({made->address, {}, 0});
-      made->head.envelope.reverse_path = made->sender;
-      made->head.info.tenant = made->tenant;
-      made->head.info.arrival = io_->wall();
-      made->head.info.expiry = io_->wall() + hours(72);
-      spool::heads.push_back(std::move(made));
-    }
+    for (uint32_t i = 0; i < tenants; ++i) make_head(domain(0), "tenant" + std::to_string(i));
+    for (uint32_t i = 1; i <= kDeadSites; ++i) make_head(domain(i), "dead");
   }
 
   sim::World world_;
@@ -279,6 +318,21 @@ void Ready(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(Ready)->RangeMultiplier(100)->Range(1'000, 10'000'000);
+
+// So many domains with a site and a message each: memory of all, then a message through each.
+void Domains(benchmark::State& state) {
+  const auto count = static_cast<uint32_t>(state.range(0));
+  Backlog backlog(Backlog::ByMx{count});
+  state.counters["octets_per_domain"] = static_cast<double>(backlog.heap()) / count;
+  uint32_t site = 0;
+  for (auto _ : state) {
+    backlog.deliver(backlog.take(site));
+    backlog.add(site);
+    if (++site == count) site = 0;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(Domains)->Arg(1'000)->Arg(10'000)->Arg(100'000)->Arg(500'000);
 
 }  // namespace
 }  // namespace ringmta::queue

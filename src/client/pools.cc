@@ -247,7 +247,15 @@ void Pools::on_event(const ring::Event& event) {
   }
 }
 
-bool Pools::knows(queue::SiteId site) const { return impl_->find_site(site) != nullptr; }
+bool Pools::knows(queue::SiteId id) const { return impl_->find_site(id) != nullptr; }
+
+void Pools::try_hosts_again() {
+  impl_->sites.for_each([this](SitePool& site, SlotHandle) {
+    site.hosts.try_again();
+    site.held_until = {};
+    impl_->touch(site);
+  });
+}
 
 bool Pools::run() { return impl_->run(); }
 

@@ -50,8 +50,7 @@ void Queue::Impl::add(spool::StoredHandle stored, const spool::MessageHead& head
     const smtp::RecipientView& recipient = recipients[one.recipient.index];
     one.recipient.domain = use_domain(domain_of(recipient.address));
     one.key = company_of(one.recipient.domain);
-    message.delay_wanted =
-        message.delay_wanted || dsn_wanted(recipient.notify, DsnAction::delayed, null_path);
+    message.delay_wanted = message.delay_wanted || delay_asked(recipient.notify, null_path);
   }
   counters.recipients += routed.size();
   if (routed.size() > 1) {
@@ -177,15 +176,16 @@ void Queue::Impl::free_delivery(uint32_t index) {
 }
 
 // Every recipient is final and nothing is owed to the sender any more.
-void Queue::Impl::end_if_done(uint32_t index) {
+bool Queue::Impl::end_if_done(uint32_t index) {
   Message& message = *messages.at_index(index);
   if (message.first_delivery != kNone || message.holds > 0 || message.timing == Timing::loading)
-    return;
+    return false;
   stop_clock(index);
   spool.finish(message.stored);
   tenants.drop(message.tenant);
   messages.release(messages.handle_at(index));
   --counters.messages;
+  return true;
 }
 
 }  // namespace ringmta::queue

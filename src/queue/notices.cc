@@ -96,11 +96,8 @@ void Queue::Impl::notice_done(uint32_t index, spool::StoredHandle stored, bool c
   const uint32_t message_index = notice.message;
   Message& message = *messages.at_index(message_index);
   --message.holds;
-  if (message.first_delivery == kNone && message.holds == 0) {
-    end_if_done(message_index);
-  } else if (!notice.states.empty()) {
+  if (!end_if_done(message_index) && !notice.states.empty())
     spool.record_states(message.stored, notice.states);
-  }
   notices.release(notices.handle_at(index));
 
   views.clear();

@@ -35,6 +35,7 @@ struct Queue::Impl::Match {
     nothing = domain == kNone;
   }
   bool delivery(Impl& impl, const Delivery& delivery) const {
+    if (delivery.removed) return false;  // it only waits for its event to be written
     if (!filter_.site.empty() &&
         (delivery.site == kNone || impl.sites.at_index(delivery.site)->site.name != filter_.site))
       return false;
@@ -47,7 +48,7 @@ struct Queue::Impl::Match {
   }
   bool recipient(const Recipient& one) const { return domain == kNone || one.domain == domain; }
 
-  const Filter& filter_;
+  const Filter& filter_;  // NOLINT(readability-identifier-naming)
   uint32_t domain = kNone;
   bool nothing = false;  // no mail for that domain
 };
@@ -62,7 +63,7 @@ bool Queue::Impl::head_here(uint32_t index) {
     if (load.message == index) return load.here;
   }
   if (operator_loads.size() >= kOperatorLoadsMax) return false;
-  operator_loads.push_back({index, false, now()});
+  operator_loads.push_back({index, false, false, now()});
   ++message.holds;  // it must not end while this is under way
   spool.load(message.stored, tag_of(Purpose::listing, index));
   arm_tick();
@@ -73,27 +74,37 @@ void Queue::Impl::operator_loaded(uint32_t index, bool readable) {
   for (size_t i = 0; i < operator_loads.size(); ++i) {
     OperatorLoad& load = operator_loads[i];
     if (load.message != index || load.here) continue;
-    if (readable) {
-      load.here = true;
-      load.since = now();
-      return;
-    }
-    operator_loads.erase(operator_loads.begin() + static_cast<ptrdiff_t>(i));
-    --messages.at_index(index)->holds;
-    unreadable(index);
-    return end_if_done(index);
+    load.here = readable;
+    load.since = now();
+    if (!readable) unreadable(index);
+    if (!readable || load.seen) drop_operator_load(i);
+    return;
   }
 }
 
-void Queue::Impl::drop_operator_loads(bool all) {
+void Queue::Impl::drop_operator_load(size_t which) {
+  const OperatorLoad load = operator_loads[which];
+  operator_loads.erase(operator_loads.begin() + static_cast<ptrdiff_t>(which));
+  Message& message = *messages.at_index(load.message);
+  if (load.here) spool.unpin(message.stored);
+  --message.holds;
+  end_if_done(load.message);
+}
+
+// Its head was looked at: what was loaded for that may go.
+void Queue::Impl::head_seen(uint32_t message) {
   for (size_t i = operator_loads.size(); i-- > 0;) {
-    const OperatorLoad load = operator_loads[i];
-    if (!load.here || (!all && now() < load.since + kOperatorLoad)) continue;
-    operator_loads.erase(operator_loads.begin() + static_cast<ptrdiff_t>(i));
-    Message& message = *messages.at_index(load.message);
-    spool.unpin(message.stored);
-    --message.holds;
-    end_if_done(load.message);
+    if (operator_loads[i].message != message) continue;
+    operator_loads[i].seen = true;
+    if (operator_loads[i].here) drop_operator_load(i);
+  }
+}
+
+// Of walks that were given up.
+void Queue::Impl::drop_old_operator_loads() {
+  for (size_t i = operator_loads.size(); i-- > 0;) {
+    const OperatorLoad& load = operator_loads[i];
+    if (load.here && now() >= load.since + kOperatorLoad) drop_operator_load(i);
   }
 }
 
@@ -128,11 +139,16 @@ Queue::Impl::Walk Queue::Impl::walk(const Filter& filter, uint64_t cursor, bool 
       views.clear();
       head = spool::decode_head(spool.head(messages.at_index(delivery.message)->stored), views);
       RINGMTA_ASSERT(head.has_value());
-      if (!filter.sender.empty() && head->envelope.reverse_path != filter.sender) return;
+      if (!filter.sender.empty() && head->envelope.reverse_path != filter.sender) {
+        head_seen(delivery.message);
+        return;
+      }
     }
     const size_t begin = handle.index == slot ? first : 0;
     const size_t done = visit(handle.index, head ? &*head : nullptr, match, begin);
-    if (done != SIZE_MAX) {
+    if (done == SIZE_MAX) {
+      if (needs_head) head_seen(delivery.message);
+    } else {
       stopped = true;
       result.cursor = cursor_of(handle.index, done);
     }
@@ -140,7 +156,6 @@ Queue::Impl::Walk Queue::Impl::walk(const Filter& filter, uint64_t cursor, bool 
   result.waiting = missed;
   if (!missed && !stopped && slot + kLooksPerSlice < end)
     result.cursor = cursor_of(slot + kLooksPerSlice, 0);
-  if (!missed) drop_operator_loads(true);
   return result;
 }
 
@@ -223,8 +238,7 @@ Queue::Change Queue::Impl::remove(const Filter& filter, uint64_t cursor) {
   Change change;
   const auto visit = [&](uint32_t index, const spool::MessageHead*, const Match& match, size_t) {
     const Delivery& delivery = *deliveries.at_index(index);
-    if (busy(delivery.place) || (delivery.place == Place::doomed && delivery.removed))
-      return SIZE_MAX;
+    if (busy(delivery.place)) return SIZE_MAX;
     Recipient room;
     first_part.clear();
     second_part.clear();

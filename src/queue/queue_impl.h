@@ -107,7 +107,7 @@ struct Queue::Impl {
   void free_delivery(uint32_t index);  // in place none; its recipients are final or elsewhere
   uint32_t split(uint32_t index, std::span<const Recipient> taken,
                  std::span<const Recipient> rest);  // a new delivery for `taken`, in place none
-  void end_if_done(uint32_t message);
+  bool end_if_done(uint32_t message);               // true: it is gone
 
   // places.cc
   uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);
@@ -200,6 +200,7 @@ struct Queue::Impl {
   struct OperatorLoad {
     uint32_t message = kNone;
     bool here = false;  // loaded and pinned
+    bool seen = false;  // no longer needed: it goes as soon as it is here
     Monotonic since{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
@@ -218,7 +219,9 @@ struct Queue::Impl {
   void dispatch_again(uint32_t delivery);
   bool head_here(uint32_t message);  // else it is asked for
   void operator_loaded(uint32_t message, bool readable);
-  void drop_operator_loads(bool all);
+  void head_seen(uint32_t message);
+  void drop_operator_load(size_t which);
+  void drop_old_operator_loads();
 
   // queue.cc
   bool run();
@@ -303,6 +306,12 @@ constexpr uint64_t tag_of(Purpose purpose, uint32_t index) {
 
 // Numbers of the queue's timer tokens.
 enum : uint32_t { kTickTimer = 0xFFFFFFFF, kNoticeTimer = 0xFFFFFFFE, kDomainTimers = 0x80000000 };
+
+// Where NOTIFY is absent, RFC 3461 4.1 leaves it to us to tell of a delay or not: a bulk sender
+// would drown in it. Only who asked is told.
+inline bool delay_asked(uint8_t notify, bool null_path) {
+  return (notify & smtp::Notify::kDelay) != 0 && dsn_wanted(notify, DsnAction::delayed, null_path);
+}
 
 constexpr bool busy(Place place) { return place == Place::active || place == Place::loading; }
 

@@ -98,7 +98,9 @@ bool Queue::Impl::run_chores() {
     const uint32_t index = chores.head;
     const spool::StoredHandle stored = messages.at_index(index)->stored;
     stop_clock(index);
-    if (spool.in_memory(stored)) {
+    if (messages.at_index(index)->blocked && !notice_room()) {
+      set_clock(index, tick_in(kBlockedRetry));  // not worth reading it for
+    } else if (spool.in_memory(stored)) {
       spool.pin(stored);
       settle(index);
     } else {
@@ -160,8 +162,8 @@ void Queue::Impl::settle(uint32_t index) {
   }
   if (!report.empty()) send_notice(index, *head);
   spool.unpin(stored);
-  const Message& message = *messages.at_index(index);
-  if (message.first_delivery == kNone && message.holds == 0) return end_if_done(index);
+  messages.at_index(index)->blocked = !all;
+  if (end_if_done(index)) return;
   if (!states.empty()) spool.record_states(stored, states);
   set_clock(index, all ? 0 : tick_in(kBlockedRetry));
 }
@@ -171,8 +173,10 @@ bool Queue::Impl::wants(const Delivery& delivery, const spool::MessageHead& head
   Recipient room;
   const auto recipients = recipients_of(delivery, room);
   return std::ranges::any_of(recipients, [&](const Recipient& recipient) {
-    return dsn_wanted(head.envelope.recipients[recipient.index].notify, action,
-                      head.envelope.reverse_path.empty());
+    const uint8_t notify = head.envelope.recipients[recipient.index].notify;
+    const bool null_path = head.envelope.reverse_path.empty();
+    return action == DsnAction::delayed ? delay_asked(notify, null_path)
+                                        : dsn_wanted(notify, action, null_path);
   });
 }
 
@@ -253,8 +257,7 @@ void Queue::Impl::tell_delay(uint32_t index, const spool::MessageHead& head) {
                       .delay_reported = true,
                       .attempts = delivery.attempts,
                       .next_attempt = deferred ? wall_of(delivery.due) : wall()});
-    if (!dsn_wanted(address.notify, DsnAction::delayed, head.envelope.reverse_path.empty()))
-      continue;
+    if (!delay_asked(address.notify, head.envelope.reverse_path.empty())) continue;
     DsnRecipient& told = report_on(address, DsnAction::delayed);
     told.status = reason.status;
     told.remote_mta = report.keep(std::string(reason.peer));

@@ -9,7 +9,7 @@ uint32_t Tenants::use(std::string_view name) {
   const uint32_t found =
       table_.find(hash, [&](uint32_t index) { return pool_.at_index(index)->name == name; });
   if (found != kNone) {
-    ++pool_.at_index(found)->uses;
+    if (pool_.at_index(found)->uses++ == 0) take_off(pool_, idle_, found);
     return found;
   }
   SlotHandle handle;
@@ -22,10 +22,12 @@ uint32_t Tenants::use(std::string_view name) {
 }
 
 void Tenants::drop(uint32_t index) {
-  Tenant& tenant = *pool_.at_index(index);
-  if (--tenant.uses > 0) return;
-  table_.erase(tenant.hash, index);
-  pool_.release(pool_.handle_at(index));
+  if (--pool_.at_index(index)->uses > 0) return;
+  push_back(pool_, idle_, index);
+  if (idle_.count <= kTenantsIdleMax) return;
+  const uint32_t oldest = pop_front(pool_, idle_);
+  table_.erase(pool_.at_index(oldest)->hash, oldest);
+  pool_.release(pool_.handle_at(oldest));
 }
 
 }  // namespace ringmta::queue

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Who a message is accounted to when turns are shared out: the configured or authenticated
 // submitter, else the domain of its reverse-path; our own notifications are a tenant too (the empty
-// name). Names are kept once, and while messages of theirs are queued.
+// name). Names are kept once: of all that have messages queued, and of the last kTenantsIdleMax
+// that had some (in quiet times a tenant comes and goes with each message).
 #pragma once
 
 #include <string>
@@ -11,6 +12,8 @@
 #include "ringmta/base/slot_pool.h"
 
 namespace ringmta::queue {
+
+inline constexpr uint32_t kTenantsIdleMax = 1024;
 
 class Tenants final {
  public:
@@ -23,8 +26,10 @@ class Tenants final {
     std::string name;
     uint64_t hash = 0;
     uint32_t uses = 0;
+    uint32_t previous = kNone, next = kNone;  // of the idle
   };
   SlotPool<Tenant> pool_{kNone};
+  IndexList idle_;  // longest idle first
   IndexTable table_;
 };
 

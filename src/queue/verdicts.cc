@@ -193,8 +193,7 @@ void Queue::Impl::job_done(Job* job) {
   spool.unpin(stored);
   give_back(attempt);
   announce(site);
-  const Message& message = *messages.at_index(message_index);
-  if (message.first_delivery == kNone && message.holds == 0) return end_if_done(message_index);
+  if (end_if_done(message_index)) return;
   if (!states.empty()) spool.record_states(stored, states);
 }
 

@@ -18,6 +18,7 @@ constexpr size_t kIdsPerRecordMax = 16'384;
 constexpr size_t kStatesOctetsMax = 131'072;
 constexpr size_t kCheckpointsOctetsMax = 262'144;
 constexpr size_t kNotesAtOnce = 8'192;  // so many waiting notes are written without delay
+constexpr Milliseconds kDelayWithoutRoom = seconds(1);
 
 }  // namespace
 
@@ -25,12 +26,15 @@ bool Spool::Impl::notes_pending() const {
   return !tombstones.empty() || !nevers.empty() || !stated.empty() || !checkpoints.empty();
 }
 
-// Something waits to be written: by when?
+// Something waits to be written: by when? Where room is short, the last of it has to last: each
+// write takes a block, so there are fewer of them.
 void Spool::Impl::note_waits() {
   if (!nevers.empty() || !checkpoints.empty() || tombstones.size() + stated.size() > kNotesAtOnce) {
     notes_due = std::min(notes_due, io.now());
   } else if (notes_due == Monotonic::never() && notes_pending()) {
-    notes_due = io.now() + options.note_delay_max;
+    const bool short_of_room = no_room && room_for_notes() < options.segment_size / 2;
+    notes_due = io.now() + (short_of_room ? std::max(kDelayWithoutRoom, options.note_delay_max)
+                                          : options.note_delay_max);
   }
 }
 

@@ -21,6 +21,7 @@ constexpr uint32_t kMoveLoadsMax = 8;
 constexpr Milliseconds kCompactAfter = seconds(10);  // most of what is left then is deferred
 constexpr Milliseconds kLookEvery{100};
 constexpr Milliseconds kTryAgain = seconds(10);
+constexpr uint64_t kBelowPercentWithoutRoom = 75;  // then moving a lot to gain little is right
 constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' sake
 
 }  // namespace
@@ -29,6 +30,7 @@ constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' 
 void Spool::Impl::ended_message(uint32_t slot) {
   Message& message = messages[slot];
   Segment& of = segment(message.segment);
+  if (message.is(Message::kEnded)) --ended_later;
   tombstones.push_back({message.id, of.epoch, of.index});
   note_waits();
   --of.living;
@@ -51,11 +53,13 @@ void Spool::Impl::look_if_dead(Segment& of) {
 void Spool::Impl::seal_segment(Segment& of) {
   of.state = Segment::State::sealed;
   of.sealed_at = io.now();
+  // Millions may wait in it: what the list grew beyond its need is given back.
+  if (of.entries.capacity() > of.entries.size() + of.entries.size() / 4) of.entries.shrink_to_fit();
   look_if_dead(of);
 }
 
 void Spool::Impl::reclaim() {
-  const bool look_again = io.now() >= reclaim_at && !dead.empty();
+  const bool look_again = io.now() >= reclaim_at && (!dead.empty() || shared != nullptr);
   if (reclaim_due || look_again) {
     reclaim_due = false;
     reclaim_at = io.now() + kLookEvery;
@@ -104,14 +108,14 @@ bool Spool::Impl::sources_covered(const Segment& of) const {
 }
 
 void Spool::Impl::end_segment(Segment& of) {
-  if (of.set_aside) return quarantine(of);
-  if (of.size != options.segment_size) {
+  if (of.set_aside && !of.ran_out) return quarantine(of);
+  if (of.size != options.segment_size || of.set_aside) {
     if (!give_back(of)) try_later(of);
     return;
   }
   if (!open_file(of)) return try_later(of);
   of.state = Segment::State::ending;
-  of.next_epoch = ++sequence;
+  of.next_epoch = new_epoch();
   ++ends_in_flight;
   write_header(of, SegmentUse::spare, Operation::end);
 }
@@ -210,8 +214,9 @@ void Spool::Impl::choose_job() {
       best = of.get();
       break;
     }
-    const uint64_t below = of->size / 100 * options.compact_below_percent;
-    if (of->living_octets >= below) continue;
+    const uint64_t percent = no_room ? kBelowPercentWithoutRoom : options.compact_below_percent;
+    if (of->living_octets >= of->size / 100 * percent) continue;
+    if (no_room && room_for_notes() < of->living_octets + options.segment_size / 8) continue;
     if (!no_room && io.now() < of->sealed_at + kCompactAfter) continue;
     if (best == nullptr || of->living_octets < best->living_octets) best = of.get();
   }

@@ -170,6 +170,23 @@ TEST(Expiry, ARuleForADomainWins) {
   EXPECT_TRUE(station.disk.messages.empty());
 }
 
+// The hold of their site ends in the moment they expire; none slips out.
+TEST(Expiry, NothingBeginsAfterItsTime) {
+  Station station;
+  station.peer = nullptr;
+  for (int i = 0; i < 1000; ++i) {
+    Mail mail = short_lived();
+    mail.from = "";
+    station.submit(mail);
+  }
+  station.queue->site_failed({0}, "connection refused", station.io->now() + hours(1));
+  station.run_for(minutes(59));
+  station.peer = deliver;
+  station.run_for(minutes(2));
+  EXPECT_EQ(station.count(Kind::delivered), 0U);
+  EXPECT_EQ(station.count(Kind::expired), 1000U);
+}
+
 TEST(Expiry, OfManyAtOnceIsDoneInSlices) {
   Station station;
   station.peer = nullptr;

@@ -164,7 +164,7 @@ TEST(Notices, DelayIsToldOnceAcrossARestart) {
     if (job.transaction.envelope.reverse_path.empty()) return deliver(job);
     judge_all(job, Verdict::deferred, 450, "4.2.2 mailbox full");
   };
-  station.submit(mail_to({{"bob@example.org"}}));
+  station.submit(mail_to({{"bob@example.org", Notify::kDelay}}));
   station.run_for(hours(5));
   ASSERT_EQ(station.notices.size(), 1U);
   station.end();
@@ -177,18 +177,19 @@ TEST(Notices, DelayIsToldOfWhatWaitsBehindAnUnreachableSite) {
   Station station;
   station.queue->site_failed({0}, "connection refused", station.io->now() + hours(20));
   station.peer = nullptr;
-  station.submit(mail_to({{"bob@example.org"}}));
+  station.submit(mail_to({{"bob@example.org", Notify::kDelay}}));
   station.run_for(hours(5));
   ASSERT_EQ(station.notices.size(), 1U);
   EXPECT_TRUE(has(station.notices[0], "Action: delayed"));
   EXPECT_TRUE(has(station.notices[0], "connection refused"));
 }
 
-TEST(Notices, NoDelayWhereItIsNotWanted) {
+TEST(Notices, NoDelayWhereItWasNotAskedFor) {
   Station station;
   station.peer = [](Job& job) { judge_all(job, Verdict::deferred, 450, "4.2.2 full"); };
-  station.submit(
-      mail_to({{"bob@example.org", Notify::kFailure}, {"eve@example.org", Notify::kNever}}));
+  station.submit(mail_to({{"bob@example.org", Notify::kFailure},
+                          {"eve@example.org", Notify::kNever},
+                          {"joe@example.org"}}));
   station.run_for(hours(60));
   EXPECT_TRUE(station.notices.empty());
 }

@@ -147,7 +147,7 @@ TEST_P(ScheduleClock, SteppingTheWallClockMovesNothing) {
     busy(job);
   };
   Mail mail;
-  mail.to = {{"bob@example.org"}};
+  mail.to = {{"bob@example.org", smtp::Notify::kDelay | smtp::Notify::kFailure}};
   mail.lifetime = hours(3);
   station.submit(mail);
   station.run_for(minutes(5));

@@ -36,7 +36,7 @@ struct Mail {
     std::string original{};
   };
   std::string from = "news@sender.example";
-  std::vector<To> to;
+  std::vector<To> to{};
   std::string tenant{};
   std::string envelope_id{};
   smtp::DsnReturn dsn_return = smtp::DsnReturn::unspecified;
@@ -228,6 +228,7 @@ class Station {
   Peer peer = deliver;          // judges each job at once; empty: jobs are left to the test
   size_t jobs_per_turn = 1000;  // of each site
   std::vector<Job*> held;       // the test's own
+  bool takes_notes = true;
   std::vector<Told> told;
   std::vector<std::string> notices;
   std::vector<std::pair<ShardId, Job*>> lent;
@@ -235,6 +236,7 @@ class Station {
   std::function<bool(SiteId)> site_gone;            // likewise
   std::function<void(const std::string&)> resolve;  // set before begin() counts
   std::set<uint32_t> sites_with_work;
+  std::set<uint64_t> committed;  // submitted messages that got their 250
   uint64_t jobs = 0;
 
  private:
@@ -266,6 +268,7 @@ class Station {
   }
 
   void note(const Outcome& outcome) {
+    if (!takes_notes) return;
     Told one;
     one.kind = outcome.kind;
     one.id = outcome.id.value;
@@ -297,6 +300,7 @@ class Station {
       }
       std::vector<smtp::RecipientView> views;
       const auto head = spool::decode_head(spool->head(done.message), views);
+      committed.insert(spool->id(done.message).value);
       queue->add(done.message, *head, {});
     }
     bool more = queue->run();

@@ -70,6 +70,8 @@ class Pools final {
   void set_own_addresses(std::span<const SocketAddress> listening);
 
   void site_has_work(queue::SiteId site);  // from the queue
+  // The operator wants mail tried now: hosts that failed are not spared any longer.
+  void try_hosts_again();
   // Connections, borrowed jobs or a failed host's memory: its id must not change its meaning yet.
   bool knows(queue::SiteId site) const;
   void lent(

@@ -10,7 +10,14 @@
 // than the number of shards, on its home shard; then jobs are lent there through a mailbox, at most
 // kHandoffMax outstanding.
 //
-// Memory per queued recipient: 200 octets or less all told, the spool's slot included.
+// Memory per queued recipient: 200 octets or less all told, the spool's slot included (bench_queue
+// measures 172). The cost of a message does not depend on how many wait.
+//
+// Whose turn: within a site, tenants (the submitter, else the sender's domain) share the turns by
+// deficit round robin; a delivery costs the octets of its message plus 2 KiB for the transaction.
+//
+// What waits behind a dead site or an unknown domain is not attempted: it has no events and counts
+// no attempts, but it expires, and its senders are told of the delay, on time.
 #pragma once
 
 #include <cstdint>
