@@ -4,11 +4,6 @@
 // The insight: there is one way out. However a connection ends, lose() or fail_opening() first gets
 // a verdict for every recipient out of the protocol machine, then close() gives the stream back;
 // jobs whose octets are still with the Io go back when it has let go of them.
-//
-// How timeouts work: `since` is renewed by progress in what is waited for (a whole reply, a part of
-// the content taken by the peer), never by octets alone, so a peer that drips a reply gains
-// nothing. The timer is moved only when it fires too early, which a busy connection's does once in
-// minutes.
 #include <cerrno>
 
 #include "pools_impl.h"
@@ -17,20 +12,10 @@ namespace ringmta::client {
 namespace {
 
 constexpr std::string_view kGoodbye = "QUIT\r\n";
-constexpr uint32_t kBusy = 10;  // transactions of a connection that is worth keeping
-constexpr Milliseconds kLastWords = seconds(2);  // to read what a peer said before it broke off
-
-// What is waited for besides the phases of the protocol.
-constexpr uint8_t kSending = 100, kIdle = 101, kAfterBreak = 102, kUnset = 255;
 
 std::string system_text(int code) {
   const std::string text = fail_errno("", code).error().message;
   return text.substr(text.find_first_not_of(": "));
-}
-
-std::string seconds_text(Milliseconds time) {
-  return time.count % 1000 == 0 ? fmt::format("{} s", time.count / 1000)
-                                : fmt::format("{} ms", time.count);
 }
 
 }  // namespace
@@ -215,112 +200,6 @@ void Pools::Impl::set_state(Connection& connection, Connection::State state) {
   if (state == State::ready) ++site.ready;
   if (!is_up(before) && is_up(state)) ++host.established;
   connection.state = state;
-}
-
-// ---- time
-
-Milliseconds Pools::Impl::timeout_of(uint8_t waits_for) const {
-  const ClientTimeouts& times = options.timeouts;
-  if (waits_for == kSending) return times.content_block;
-  if (waits_for == kIdle) return times.idle;
-  if (waits_for == kAfterBreak) return kLastWords;
-  switch (static_cast<smtp::Phase>(waits_for)) {
-    case smtp::Phase::connect:
-      return times.connect;
-    case smtp::Phase::greeting:
-      return times.greeting;
-    case smtp::Phase::ehlo:
-    case smtp::Phase::tls:
-    case smtp::Phase::auth:
-      return times.ehlo;
-    case smtp::Phase::mail:
-      return times.mail;
-    case smtp::Phase::recipient:
-      return times.recipient;
-    case smtp::Phase::data:
-      return times.data;
-    case smtp::Phase::content:
-      return times.content_end;
-    case smtp::Phase::quit:
-      break;
-  }
-  return times.quit;
-}
-
-void Pools::Impl::set_deadline(Connection& connection) {
-  const smtp::ClientSession& session = connection.session;
-  uint8_t waits_for = static_cast<uint8_t>(smtp::Phase::connect);
-  if (connection.send_failed) {
-    waits_for = kAfterBreak;
-  } else if (connection.sending) {
-    waits_for = kSending;
-  } else if (connection.state != Connection::State::connecting) {
-    waits_for = session.waiting() ? static_cast<uint8_t>(session.waiting_for()) : kIdle;
-  }
-  const uint64_t progress = session.replies_seen() + connection.sends_done;
-  if (waits_for != connection.waits_for || progress != connection.progress) {
-    connection.waits_for = waits_for;
-    connection.progress = progress;
-    connection.since = now();
-    connection.reported = false;
-  }
-  connection.deadline = connection.since + timeout_of(waits_for);
-  if (!connection.timer.armed() || connection.deadline < connection.timer.due) {
-    loop.timers().arm(connection.timer, connection.deadline);
-  }
-}
-
-void Pools::Impl::on_timer(Connection& connection) {
-  if (connection.state == Connection::State::closing) return;
-  if (now() < connection.deadline) {
-    loop.timers().arm(connection.timer, connection.deadline);
-    return;
-  }
-  timed_out(connection);
-}
-
-// The last connection of a site that had something to do is likely to be wanted again.
-bool Pools::Impl::keep_warm(Connection& connection) {
-  const SitePool& site = *connection.site;
-  if (connection.begun < kBusy || site.idle.front() != site.idle.back()) return false;
-  const Monotonic until = connection.since + options.warm_for;
-  if (until <= now() || used_up(connection) || stopping) return false;
-  connection.deadline = until;
-  loop.timers().arm(connection.timer, until);
-  return true;
-}
-
-void Pools::Impl::timed_out(Connection& connection) {
-  const bool up = connection.state == Connection::State::ready ||
-                  connection.state == Connection::State::leaving;
-  if (connection.state == Connection::State::ready && connection.jobs.empty()) {
-    if (!keep_warm(connection)) leave(connection);
-    return;
-  }
-  ++counters.timeouts;
-  const Milliseconds limit = timeout_of(connection.waits_for);
-  std::string reason;
-  switch (connection.waits_for) {
-    case kSending:
-      reason = fmt::format("the peer took nothing for {}", seconds_text(limit));
-      break;
-    case kAfterBreak:
-      reason = "the connection broke while sending";
-      break;
-    default:
-      reason =
-          fmt::format("no reply to {} within {}",
-                      to_text(static_cast<smtp::Phase>(connection.waits_for)), seconds_text(limit));
-  }
-  if (connection.state == Connection::State::connecting) {
-    reason = fmt::format("no connection within {}", seconds_text(limit));
-  }
-  if (up) {
-    lose(connection, reason, ring::CloseMode::abort);
-  } else {
-    connection.send_failed = true;  // it is past goodbyes
-    fail_opening(connection, connection.host->text() + ": " + reason);
-  }
 }
 
 }  // namespace ringmta::client

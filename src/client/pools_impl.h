@@ -75,15 +75,17 @@ struct Pools::Impl {
   void on_session_closed(Connection& connection, const smtp::Reply& reply);
   void on_ended(Connection& connection, int32_t result);
   void on_closed(Connection& connection);
-  void on_timer(Connection& connection);
-  void timed_out(Connection& connection);
-  bool keep_warm(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
   void fail_opening(Connection& connection, std::string reason, bool unroutable = false);
   void leave(Connection& connection);
   void close(Connection& connection, ring::CloseMode mode);
   void set_state(Connection& connection, Connection::State state);
+
+  // timeouts.cc
   void set_deadline(Connection& connection);
+  void on_timer(Connection& connection);
+  void timed_out(Connection& connection);
+  bool keep_warm(Connection& connection);
   Milliseconds timeout_of(uint8_t waits_for) const;
 
   // verdicts.cc

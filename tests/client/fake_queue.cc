@@ -49,13 +49,12 @@ void FakeQueue::add(queue::SiteId site, const Mail& mail) {
 }
 
 FakeQueue::Entry& FakeQueue::make(queue::SiteId site, const Mail& mail) {
-  std::unique_ptr<Entry> entry;
   if (spare_.empty()) {
-    entry = std::make_unique<Entry>();
-  } else {
-    entry = std::move(spare_.back());
-    spare_.pop_back();
+    all_.push_back(std::make_unique<Entry>());
+    spare_.push_back(all_.back().get());
   }
+  Entry* entry = spare_.back();
+  spare_.pop_back();
   entry->mail = mail;
   entry->wire = mail.content + ".\r\n";
   queue::Job& job = entry->job;
@@ -87,7 +86,7 @@ FakeQueue::Entry& FakeQueue::make(queue::SiteId site, const Mail& mail) {
     job.recipients[i].text.clear();
   }
   ++jobs_out;
-  return *entry.release();
+  return *entry;
 }
 
 queue::Job* FakeQueue::make_lent(queue::SiteId site, const Mail& mail, ShardId keeper) {
@@ -105,7 +104,7 @@ queue::Job* FakeQueue::next(queue::SiteId site) {
 
 void FakeQueue::done(queue::Job* job) {
   static_assert(offsetof(Entry, job) == 0);
-  std::unique_ptr<Entry> entry(reinterpret_cast<Entry*>(job));
+  auto* entry = reinterpret_cast<Entry*>(job);
   EXPECT_FALSE(job->link.linked());
   --jobs_out;
   Mail again = entry->mail;
@@ -136,7 +135,7 @@ void FakeQueue::done(queue::Job* job) {
   }
   // The memory is what a job's sender must not touch any more.
   std::fill(entry->wire.begin(), entry->wire.end(), '#');
-  spare_.push_back(std::move(entry));
+  spare_.push_back(entry);
 }
 
 void FakeQueue::take_back(queue::Job* job) {

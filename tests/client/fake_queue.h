@@ -71,7 +71,8 @@ class FakeQueue final {
   ShardId shard_;
   std::unique_ptr<queue::Queue> queue_;
   std::vector<std::deque<Mail>> ready_;
-  std::vector<std::unique_ptr<Entry>> spare_;
+  std::vector<std::unique_ptr<Entry>> all_;
+  std::vector<Entry*> spare_;
 };
 
 }  // namespace ringmta::client

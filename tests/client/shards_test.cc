@@ -162,6 +162,27 @@ TEST_F(Stopping, GivesUpConnectionsThatAreNotThereYet) {
   EXPECT_EQ(queue().jobs_out, 0U);
 }
 
+TEST_F(Stopping, CanBeDestroyedInTheMiddleOfThings) {
+  world.network().window_octets = 10'000;
+  ScriptedPeer peer(world, "192.0.2.1:25"), deaf(world, "192.0.2.2:25");
+  peer.script.delay = Milliseconds{3};
+  deaf.script.answer = [](uint32_t, std::string_view line) -> std::optional<std::string> {
+    if (line.starts_with("DATA")) return "354 go on!deaf";
+    return {};
+  };
+  for (int64_t ms = 1; ms < 100; ms += 7) {
+    Shard own(world, options);
+    const queue::SiteId wanted = own.queue.add_site({"192.0.2.1:25"}, 4);
+    for (int i = 0; i < 50; ++i) own.queue.add(wanted, mail("m"));
+    Mail big = mail("big");
+    big.content.assign(100'000, 'x');
+    own.queue.add(own.queue.add_site({"192.0.2.2:25"}), big);
+    own.queue.add(own.queue.add_site({"192.0.2.3:25"}), mail("nobody there"));
+    own.pools->lent(own.queue.make_lent(wanted, mail("lent"), kOther));
+    world.run_for(Milliseconds{ms});
+  }
+}
+
 TEST_F(Stopping, AbortJudgesWhatIsInFlight) {
   ScriptedPeer peer(world, "192.0.2.1:25");
   peer.script.answer = [](uint32_t, std::string_view line) -> std::optional<std::string> {
