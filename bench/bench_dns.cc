@@ -232,29 +232,40 @@ void ReadAnswer(benchmark::State& state) {
 }
 BENCHMARK(ReadAnswer);
 
-// 64 KB of records: of no interest (walked over), or of interest (256 are decoded, then it is
-// over).
+// 64 KB of records: of no interest (walked over), of interest (256 are decoded, then it is over),
+// or of no interest with as many pointers in each name as are followed.
+enum HostileKind { no_interest, of_interest, pointers };
 void ReadHostileAnswer(benchmark::State& state) {
   const Question question{7, RecordType::mx, *Name::parse("a"), 0, false};
   std::array<std::byte, kQueryOctetsMax> buffer;
   const size_t length = write_query(question, buffer);
   std::string message(as_text(Bytes(buffer).first(length)));
   message[2] = static_cast<char>(0x81);
-  const bool of_interest = state.range(0) != 0;
+  std::string name("\xC0\x0C", 2);
   uint16_t count = 0;
+  if (state.range(0) == pointers) {  // a ladder of them, in a record's data
+    message += name + std::string("\0\2\0\1\0\0\1\0\0\x3E", 10) + name;
+    for (int i = 1; i < 31; ++i) {
+      message += {static_cast<char>(0xC0), static_cast<char>(message.size() - 2)};
+    }
+    name = {static_cast<char>(0xC0), static_cast<char>(message.size() - 2)};
+    ++count;
+  }
   while (message.size() < 65'000) {
-    message += of_interest ? std::string("\xC0\x0C\0\x0F\0\1\0\0\1\0\0\4\0\1\xC0\x0C", 16)
-                           : std::string("\xC0\x0C\0\2\0\1\0\0\1\0\0\2\xC0\x0C", 14);
+    message += name + (state.range(0) == of_interest
+                           ? std::string("\0\x0F\0\1\0\0\1\0\0\4\0\1\xC0\x0C", 14)
+                           : std::string("\0\2\0\1\0\0\1\0\0\0", 10));
     ++count;
   }
   message[6] = static_cast<char>(count >> 8);
   message[7] = static_cast<char>(count);
+  const Verdict expected = state.range(0) == of_interest ? Verdict::malformed : Verdict::good;
   Answer answer;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(read_answer(as_bytes(message), question, false, answer));
+    if (read_answer(as_bytes(message), question, false, answer) != expected) std::abort();
   }
 }
-BENCHMARK(ReadHostileAnswer)->Arg(0)->Arg(1);
+BENCHMARK(ReadHostileAnswer)->Arg(no_interest)->Arg(of_interest)->Arg(pointers);
 
 // ---- memory
 

@@ -3,6 +3,7 @@
 // calls fine is what serve starts.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ostream>
 #include <string>
 
@@ -90,6 +91,15 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
     row("route",
         fmt::format("{}: {} to {}, {} connections{}", route.name, listed(route.domains, same),
                     listed(route.hosts, same), route.connections_max, route.lmtp ? ", LMTP" : ""));
+  }
+  const bool all_routed =
+      std::any_of(s.queue.routes.begin(), s.queue.routes.end(), [](const auto& r) {
+        return std::find(r.domains.begin(), r.domains.end(), "*") != r.domains.end();
+      });
+  if (!all_routed) {
+    row(s.queue.routes.empty() ? "route" : "",
+        fmt::format("{} by MX records, {} connections a site",
+                    s.queue.routes.empty() ? "all" : "all others", s.queue.mx.connections_max));
   }
   row("retries", retries_text(s.queue.retry));
   row("memory", fmt::format("{} at most", octets_text(config::memory_at_limits(s))));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Widths are known when a page of rows is: each page is printed whole.
 #include "table.h"
 
 #include <algorithm>

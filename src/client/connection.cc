@@ -17,6 +17,7 @@ namespace ringmta::client {
 namespace {
 
 constexpr std::string_view kGoodbye = "QUIT\r\n";
+constexpr uint32_t kBusy = 10;  // transactions of a connection that is worth keeping
 constexpr Milliseconds kLastWords = seconds(2);  // to read what a peer said before it broke off
 
 // What is waited for besides the phases of the protocol.
@@ -269,11 +270,22 @@ void Pools::Impl::on_timer(Connection& connection) {
   timed_out(connection);
 }
 
+// The last connection of a site that had something to do is likely to be wanted again.
+bool Pools::Impl::keep_warm(Connection& connection) {
+  const SitePool& site = *connection.site;
+  if (connection.begun < kBusy || site.idle.front() != site.idle.back()) return false;
+  const Monotonic until = connection.since + options.warm_for;
+  if (until <= now() || used_up(connection) || stopping) return false;
+  connection.deadline = until;
+  loop.timers().arm(connection.timer, until);
+  return true;
+}
+
 void Pools::Impl::timed_out(Connection& connection) {
   const bool up = connection.state == Connection::State::ready ||
                   connection.state == Connection::State::leaving;
   if (connection.state == Connection::State::ready && connection.jobs.empty()) {
-    leave(connection);
+    if (!keep_warm(connection)) leave(connection);
     return;
   }
   ++counters.timeouts;

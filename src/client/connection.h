@@ -67,6 +67,7 @@ struct Connection {
   bool output_open = false;  // take_output() was called, output_sent() not yet
   bool send_failed = false;
   bool reported = false;  // by the watchdog, since the last progress
+  bool boarding = false;  // see SitePool
   bool retiring = false;  // makes room for another site
 };
 

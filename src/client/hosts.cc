@@ -102,4 +102,8 @@ Monotonic Hosts::remembered_until() const {
   return latest;
 }
 
+void Hosts::try_again() {
+  for (const std::shared_ptr<Host>& host : hosts_) host->skip_until = {};
+}
+
 }  // namespace ringmta::client

@@ -55,6 +55,7 @@ class Hosts final {
   // Until when something must be remembered: the wait a failing host has earned counts for its next
   // failure.
   Monotonic remembered_until() const;
+  void try_again();  // nobody is skipped any longer; what their failures have earned stays
   size_t size() const { return hosts_.size(); }
 
  private:

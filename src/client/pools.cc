@@ -84,6 +84,7 @@ void Pools::Impl::hand_back() {
 
 // Lent jobs that were not begun go back.
 void Pools::Impl::refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason) {
+  site.lent_count = 0;
   while (queue::Job* job = site.lent.pop_front()) {
     if (site.failed) job->site_failed_until = site.held_until;
     judge_all(*job, verdict, reason);
@@ -116,9 +117,8 @@ SitePool& Pools::Impl::site_pool(queue::SiteId id) {
 void Pools::Impl::arm_site(SitePool& site) {
   Monotonic due = Monotonic::never();
   if (site.held_until > now() && (site.failed || site.wants_connections())) due = site.held_until;
-  if (const queue::Job* job = site.lent.front(); job != nullptr) {
-    due = std::min(due, job->begun + options.lent_wait_max);
-  }
+  if (!site.lent.empty()) due = std::min(due, site.lent_due);
+  if (site.ride_until > now()) due = std::min(due, site.ride_until);
   if (due == Monotonic::never() && site.connections == 0 && !site.wants_connections()) {
     const Monotonic known = site.hosts.remembered_until();
     if (known + options.host_retry_after > now()) due = known + options.host_retry_after;
@@ -134,13 +134,32 @@ void Pools::Impl::on_site_timer(SitePool& site) {
   if (site.failed && now() >= site.held_until && !stopping) {
     site.work = site.work || queue.has_work(site.id);
   }
-  while (queue::Job* job = site.lent.front()) {
-    if (job->begun + options.lent_wait_max > now()) break;
+  if (site.lent_due <= now()) return_late(site);
+  touch(site);
+}
+
+// Lent jobs that no connection had time for go back: their keeper knows whether they have expired.
+void Pools::Impl::return_late(SitePool& site) {
+  site.lent_due = Monotonic::never();
+  queue::Job* next = nullptr;
+  for (queue::Job* job = site.lent.front(); job != nullptr; job = next) {
+    next = site.lent.next(*job);
+    const Monotonic due = lent_until(*job);
+    if (due > now()) {
+      site.lent_due = std::min(site.lent_due, due);
+      continue;
+    }
     job->link.unlink();
+    --site.lent_count;
     judge_all(*job, queue::Verdict::retry_now, "no connection of the site was free in time");
     release(*job);
   }
-  touch(site);
+}
+
+// `begun` is when it was lent, until a connection begins it.
+Monotonic Pools::Impl::lent_until(const queue::Job& job) const {
+  const Monotonic patience = job.begun + options.lent_wait_max;
+  return job.expires.ns == 0 ? patience : std::min(patience, job.expires);
 }
 
 void Pools::Impl::retire_site_if_quiet(SitePool& site) {
@@ -179,6 +198,8 @@ void Pools::lent(queue::Job* job) {
   }
   SitePool& site = impl_->site_pool(job->site);
   site.lent.push_back(*job);
+  ++site.lent_count;
+  site.lent_due = std::min(site.lent_due, impl_->lent_until(*job));
   impl_->touch(site);
 }
 
@@ -227,7 +248,15 @@ void Pools::on_event(const ring::Event& event) {
   }
 }
 
-bool Pools::knows(queue::SiteId site) const { return impl_->find_site(site) != nullptr; }
+bool Pools::knows(queue::SiteId id) const { return impl_->find_site(id) != nullptr; }
+
+void Pools::try_hosts_again() {
+  impl_->sites.for_each([this](SitePool& site, SlotHandle) {
+    site.hosts.try_again();
+    site.held_until = {};
+    impl_->touch(site);
+  });
+}
 
 bool Pools::run() { return impl_->run(); }
 

@@ -34,14 +34,19 @@ struct Pools::Impl {
   void retire_site_if_quiet(SitePool& site);
   void arm_site(SitePool& site);
   void on_site_timer(SitePool& site);
+  void return_late(SitePool& site);
+  Monotonic lent_until(const queue::Job& job) const;
   Monotonic now() const { return loop.now(); }
 
   // serving.cc: which connection gets which job.
   void settle(Connection& connection);
   void unplace(Connection& connection);
   void serve(SitePool& site);
+  bool takes_along_soon(const Connection& connection) const;
+  bool wait_for_ride(SitePool& site);
   Connection* pick(SitePool& site, bool pack);
   queue::Job* next_job(SitePool& site);
+  queue::Job* next_lent(SitePool& site);
   void begin(Connection& connection, queue::Job& job);
   bool used_up(const Connection& connection) const;
 
@@ -68,6 +73,7 @@ struct Pools::Impl {
   void on_closed(Connection& connection);
   void on_timer(Connection& connection);
   void timed_out(Connection& connection);
+  bool keep_warm(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
   void fail_opening(Connection& connection, std::string reason);
   void leave(Connection& connection);

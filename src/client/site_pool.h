@@ -16,7 +16,8 @@ namespace ringmta::client {
 // A peer answering a transaction within this time is served by few connections with deep pipelines:
 // one write for several messages. A slower one gets more connections first, so that no message
 // waits behind another's reply while it need not.
-inline constexpr int64_t kFastTransactionNs = 20'000'000;
+inline constexpr int64_t kFastTransactionNs = 10'000'000;
+inline constexpr Milliseconds kRideWait{2};
 
 struct SitePool {
   explicit SitePool(queue::SiteId which) : id(which) {}
@@ -30,20 +31,24 @@ struct SitePool {
   IntrusiveList<Connection, &Connection::in_site> able;  // busy, but may begin another; those with
                                                          // unsent output in front
   Connection::Jobs lent;                                 // by other shards, not begun
+  uint32_t lent_count = 0;
   Hosts hosts;
   std::string problem;  // why a host could not be used, the last time
 
   uint32_t connections = 0;  // all, until their stream is closed: what the peer can count
   uint32_t opening = 0;      // connecting or before EHLO's reply
   uint32_t ready = 0;
-  uint32_t window = 1;                 // connections wanted at most now; grows with what succeeds
-  uint32_t tried = 0;                  // hosts in a row that failed
-  uint32_t refusals = 0;               // in a row, of connections beyond those a host has
-  Monotonic held_until{};              // no connection is opened before
-  int64_t transaction_ns = INT64_MAX;  // smoothed time from begin to end
-  bool work = false;                   // the queue has something, as far as we know
-  bool failed = false;                 // the queue was told so
-  bool lent_first = false;             // whose turn it is, lent jobs or our own
+  uint32_t boarding = 0;   // able to take another envelope along as soon as their 354 comes
+  uint32_t window = 1;     // connections wanted at most now; grows with what succeeds
+  uint32_t tried = 0;      // hosts in a row that failed
+  uint32_t refusals = 0;   // in a row, of connections beyond those a host has
+  Monotonic held_until{};  // no connection is opened before
+  Monotonic lent_due = Monotonic::never();  // when the first of `lent` must go back unbegun
+  Monotonic ride_until{};                   // jobs wait for one of those until then; 0: none does
+  int64_t transaction_ns = INT64_MAX;       // smoothed time from begin to end
+  bool work = false;                        // the queue has something, as far as we know
+  bool failed = false;                      // the queue was told so
+  bool lent_first = false;                  // whose turn it is, lent jobs or our own
 
   bool wants_connections() const { return work || !lent.empty(); }
   bool live() const { return opening > 0 || ready > 0; }

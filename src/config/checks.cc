@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <set>
 
+#include "key.h"
 #include "ringmta/config/units.h"
 #include "ringmta/ring/io.h"
 
@@ -33,6 +34,10 @@ std::string numbers_text(const std::vector<int>& numbers) {
   return text;
 }
 
+std::string shards_text(uint32_t shards) {
+  return fmt::format("{} shard{}", shards, shards == 1 ? "" : "s");
+}
+
 class Checks final {
  public:
   Checks(const Settings& settings, const Machine& machine, Problems& problems)
@@ -43,7 +48,7 @@ class Checks final {
   void sockets();
   void listeners();
   void spool();
-  void retries();
+  void waits();
   void dangers();
 
  private:
@@ -89,15 +94,22 @@ void Checks::shards() {
   }
 }
 
+// What the file asks for must fit. Where it asks for nothing and the machine is small for its
+// processors, a start with a warning is of more use than none.
 void Checks::memory() {
   const uint64_t needed = memory_at_limits(s);
   if (machine_.memory == 0 || needed <= machine_.memory) return;
-  error(
-      {"spool.memory_max", "events.buffer_max", "ring.receive_buffers", "ring.receive_buffer_size",
-       "shards.count"},
-      fmt::format("at their limits {} shards take {} MiB of memory, the machine has {} MiB: "
-                  "lower [spool] memory_max (per shard, now {}) or the number of shards",
-                  s.shards, needed >> 20, machine_.memory >> 20, format_size(s.spool.memory_max)));
+  const auto keys = {"spool.memory_max",     "events.buffer_max",        "dns.cache.memory_max",
+                     "ring.receive_buffers", "ring.receive_buffer_size", "shards.count"};
+  std::string what = fmt::format(
+      "at their limits {} may take {} MiB of memory, the machine has {} MiB: lower "
+      "[spool] memory_max (per shard, now {}) or the number of shards",
+      shards_text(s.shards), needed >> 20, machine_.memory >> 20, format_size(s.spool.memory_max));
+  if (first_given(keys).second != 0) {
+    error(keys, std::move(what));
+  } else {
+    warning(keys, std::move(what));
+  }
 }
 
 void Checks::sockets() {
@@ -112,10 +124,10 @@ void Checks::sockets() {
   const uint64_t files = wanted * s.shards + kFilesBesides;
   if (machine_.open_files_max != 0 && files > machine_.open_files_max) {
     warning({"server.sessions_max", "client.connections_max", "shards.count"},
-            fmt::format("{} shards with their sessions and connections may need {} open files, the "
+            fmt::format("{} with their sessions and connections may need {} open files, the "
                         "limit is {}: raise it (LimitNOFILE= in the unit, ulimit -Hn), or lower "
                         "[server] sessions_max and [client] connections_max",
-                        s.shards, files, machine_.open_files_max));
+                        shards_text(s.shards), files, machine_.open_files_max));
   }
 }
 
@@ -133,6 +145,10 @@ void Checks::listeners() {
                                            "write a port, or set [shards] count = 1",
                                            s.shards));
     }
+  }
+  if (s.resolver.servers.size() > dns::kServersMax) {
+    error({"dns.servers"}, fmt::format("has {} servers, {} are possible", s.resolver.servers.size(),
+                                       dns::kServersMax));
   }
   for (const SocketAddress& address : s.metrics.listen) {
     if (address.port() != 0 && !seen.insert(address.text()).second) {
@@ -179,25 +195,7 @@ void Checks::spool() {
   }
 }
 
-void Checks::retries() {
-  const queue::RetryOptions& retry = s.queue.retry;
-  if (retry.longest < retry.first) {
-    error({"retry.longest", "retry.first"},
-          fmt::format("longest ({}) is shorter than first ({}): exchange them or leave longest out",
-                      format_duration(retry.longest), format_duration(retry.first)));
-  }
-  if (retry.expire_after < retry.first) {
-    warning({"retry.expire_after", "retry.first"},
-            fmt::format("expire_after ({}) is shorter than first ({}): what fails once is never "
-                        "tried again",
-                        format_duration(retry.expire_after), format_duration(retry.first)));
-  }
-  if (problems_.given("retry.delay_notice_after") &&
-      retry.delay_notice_after >= retry.expire_after) {
-    warning({"retry.delay_notice_after"},
-            fmt::format("no delay is ever told: messages expire after {} already",
-                        format_duration(retry.expire_after)));
-  }
+void Checks::waits() {
   if (s.client.host_retry_longest < s.client.host_retry_after) {
     error(
         {"client.host_retry_longest", "client.host_retry_after"},
@@ -205,6 +203,19 @@ void Checks::retries() {
                     "or leave host_retry_longest out",
                     format_duration(s.client.host_retry_longest),
                     format_duration(s.client.host_retry_after)));
+  }
+  if (s.resolver.attempt_timeout_max < s.resolver.attempt_timeout) {
+    error({"dns.attempt_timeout_max", "dns.attempt_timeout"},
+          fmt::format("attempt_timeout_max ({}) is shorter than attempt_timeout ({}): exchange "
+                      "them or leave attempt_timeout_max out",
+                      format_duration(s.resolver.attempt_timeout_max),
+                      format_duration(s.resolver.attempt_timeout)));
+  }
+  if (s.resolver.cache.ttl_max < s.resolver.cache.ttl_min) {
+    error({"dns.cache.ttl_max", "dns.cache.ttl_min"},
+          fmt::format("ttl_max ({}) is shorter than ttl_min ({})",
+                      format_duration(s.resolver.cache.ttl_max),
+                      format_duration(s.resolver.cache.ttl_min)));
   }
 }
 
@@ -240,7 +251,8 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
   checks.sockets();
   checks.listeners();
   checks.spool();
-  checks.retries();
+  checks.waits();
+  check_schedules(settings, problems);
   check_routes(settings, problems);
   checks.dangers();
 }

@@ -13,13 +13,34 @@ void lower_case(std::string& text) {
   }
 }
 
+bool has_loopback(const Network& network) {
+  return network.contains(*parse_socket_address("127.0.0.1", 0)) ||
+         network.contains(*parse_socket_address("::1", 0));
+}
+
+// A longest wait that nobody wrote gives way to a first one that somebody did.
+void fit_schedules(Settings& settings, const Problems& problems) {
+  const auto fit = [&](queue::RetryOptions& retry, const char* longest, size_t element) {
+    if (!problems.given(longest, element)) retry.longest = std::max(retry.longest, retry.first);
+  };
+  fit(settings.queue.retry, "retry.longest", 0);
+  for (size_t i = 0; i < settings.queue.routes.size(); ++i) {
+    auto& own = settings.queue.routes[i].retry;
+    if (own) fit(*own, "route.retry.longest", i);
+  }
+  for (size_t i = 0; i < settings.queue.retry_rules.size(); ++i) {
+    fit(settings.queue.retry_rules[i].retry, "retry.rule.longest", i);
+  }
+}
+
 }  // namespace
 
 uint64_t memory_at_limits(const Settings& settings) {
   const uint64_t contents =
       settings.spool.memory_max + settings.spool.memory_max / 4;  // hard limit
   const uint64_t buffers = uint64_t{settings.io.receive_buffers} * settings.io.receive_buffer_size;
-  return settings.shards * (contents + buffers + settings.events.buffer_max);
+  return settings.shards *
+         (contents + buffers + settings.events.buffer_max + settings.resolver.cache.octets_max);
 }
 
 void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems) {
@@ -32,18 +53,28 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
     const uint64_t least = settings.server.session.message_size_max;
     settings.spool.memory_max = std::min(settings.spool.memory_max, std::max(share, least));
   }
-  auto& retry = settings.queue.retry;
-  if (!problems.given("retry.longest")) retry.longest = std::max(retry.longest, retry.first);
+  fit_schedules(settings, problems);
   auto& client = settings.client;
   if (!problems.given("client.host_retry_longest")) {
     client.host_retry_longest = std::max(client.host_retry_longest, client.host_retry_after);
   }
-  settings.server.expire_after = retry.expire_after;
+  auto& resolver = settings.resolver;
+  if (!problems.given("dns.attempt_timeout_max")) {
+    resolver.attempt_timeout_max = std::max(resolver.attempt_timeout_max, resolver.attempt_timeout);
+  }
+  settings.server.expire_after = settings.queue.retry.expire_after;
   settings.server.session.hostname = settings.hostname;
   settings.client.session.hostname = settings.hostname;
   settings.queue.hostname = settings.hostname;
+  settings.mx.own_names = {settings.hostname};
+  if (settings.client.deliver_to_loopback) {
+    std::erase_if(settings.mx.refused_addresses, has_loopback);
+  }
   for (queue::Route& route : settings.queue.routes) {
     for (std::string& domain : route.domains) lower_case(domain);
+  }
+  for (queue::RetryRule& rule : settings.queue.retry_rules) {
+    for (std::string& domain : rule.domains) lower_case(domain);
   }
 }
 

@@ -18,18 +18,21 @@
 
 namespace ringmta::config {
 
-// Where a value goes. A route's keys are about the last one of queue.routes.
+// Where a value goes. Keys of a [[section]] are about the last of its elements.
 template <typename T>
 using Ref = T& (*)(Settings&);
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in parentheses
 #define RINGMTA_AT(member) [](Settings& s) -> auto& { return s.member; }
 
 struct Flag {
   Ref<bool> ref;
 };
 
-// A whole number, of 32 or 64 bits.
+// A whole number, of 16, 32 or 64 bits.
 struct Whole {
+  constexpr Whole(Ref<uint16_t> where, uint64_t low, uint64_t high)
+      : port(where), min(low), max(high) {}
   constexpr Whole(Ref<uint32_t> where, uint64_t low, uint64_t high)
       : narrow(where), min(low), max(high) {}
   constexpr Whole(Ref<uint64_t> where, uint64_t low, uint64_t high)
@@ -39,15 +42,16 @@ struct Whole {
     copy.power_of_two = true;
     return copy;
   }
-  uint64_t get(Settings& s) const { return narrow != nullptr ? narrow(s) : wide(s); }
+  uint64_t get(Settings& s) const {
+    return port != nullptr ? port(s) : narrow != nullptr ? narrow(s) : wide(s);
+  }
   void set(Settings& s, uint64_t value) const {
-    if (narrow != nullptr) {
-      narrow(s) = static_cast<uint32_t>(value);
-    } else {
-      wide(s) = value;
-    }
+    if (port != nullptr) port(s) = static_cast<uint16_t>(value);
+    if (narrow != nullptr) narrow(s) = static_cast<uint32_t>(value);
+    if (wide != nullptr) wide(s) = value;
   }
 
+  Ref<uint16_t> port = nullptr;
   Ref<uint32_t> narrow = nullptr;
   Ref<uint64_t> wide = nullptr;
   uint64_t min, max;
@@ -116,6 +120,7 @@ struct Key {
   std::string_view meaning;       // for the reference; Markdown
   std::string_view example = {};  // as TOML, where the default would not show how it is written
   bool required = false;
+  std::string_view default_text = {};  // where the default is another key's value
 
   std::string path() const;
 };
@@ -124,6 +129,8 @@ struct Section {
   std::string_view name;
   std::string_view about;  // for the reference; Markdown
   bool repeated = false;   // [[name]]
+  // Makes what the section's keys are about; null: it is there already.
+  void (*begin)(Settings&) = nullptr;
 };
 
 std::span<const Section> sections();  // in the order of the reference
@@ -133,10 +140,14 @@ std::span<const Key> keys();          // section by section, in the same order
 const Section* find_section(std::string_view name);
 const Key* find_key(std::string_view section, std::string_view name);
 
+// The defaults, with an element in every [[section]].
+Settings one_of_each();
+
 // Its parts, one file each.
 std::span<const Key> relay_keys();
 std::span<const Key> server_keys();
 std::span<const Key> queue_keys();
+std::span<const Key> route_keys();
 std::span<const Key> client_keys();
 std::span<const Key> operator_keys();
 

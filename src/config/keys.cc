@@ -14,11 +14,15 @@ constexpr Section kSections[] = {
     {"server.timeouts", "What a client may keep the relay waiting for."},
     {"route",
      "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. Domains "
-     "that "
-     "no route serves are delivered to by their MX records.",
-     true},
-    {"mx", "Mail for domains without a route: delivered to the hosts that DNS names."},
+     "that no route serves are delivered to by their MX records.",
+     true, [](Settings& s) { s.queue.routes.emplace_back(); }},
+    {"route.retry", "A schedule of the route above it. What is not given is as in `[retry]`.",
+     false, [](Settings& s) { s.queue.routes.back().retry = s.queue.retry; }},
+    {"mx", "Sites found by MX records: where mail goes for which there is no route."},
     {"retry", "When mail that could not be delivered is tried again, and when it is given up."},
+    {"retry.rule",
+     "A schedule for some domains, wherever their mail goes. What is not given is as in `[retry]`.",
+     true, [](Settings& s) { s.queue.retry_rules.push_back({{}, s.queue.retry}); }},
     {"client", "Delivering mail."},
     {"client.timeouts", "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
     {"queue", "Notifications about mail that could not be delivered."},
@@ -27,7 +31,8 @@ constexpr Section kSections[] = {
     {"control", "The operator's door."},
     {"metrics", "Figures for monitoring."},
     {"shards", "Threads of the relay, each with its own ring, memory and log."},
-    {"dns", "Looking up mail domains, and the names of smart hosts."},
+    {"dns", "The relay's own resolver; each shard has one."},
+    {"dns.cache", "What it remembers."},
     {"ring",
      "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
      "otherwise."},
@@ -36,7 +41,7 @@ constexpr Section kSections[] = {
 std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
   for (const auto part :
-       {relay_keys(), server_keys(), queue_keys(), client_keys(), operator_keys()}) {
+       {relay_keys(), server_keys(), route_keys(), queue_keys(), client_keys(), operator_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {
@@ -69,6 +74,14 @@ const Key* find_key(std::string_view section, std::string_view name) {
     if (key.section == section && key.name == name) return &key;
   }
   return nullptr;
+}
+
+Settings one_of_each() {
+  Settings settings = default_settings();
+  for (const Section& section : sections()) {
+    if (section.begin != nullptr) section.begin(settings);
+  }
+  return settings;
 }
 
 Settings default_settings() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The rows about what waits: routes, retries, notifications, and the spool it lies in.
+// The rows about what waits: notifications, and the spool it lies in.
 #include "key.h"
 #include "names.h"
 
@@ -12,87 +12,6 @@ constexpr uint64_t kMiB = 1ULL << 20;
 constexpr uint64_t kTiB = 1ULL << 40;
 
 constexpr Key kKeys[] = {
-    {.section = "route",
-     .name = "name",
-     .kind = Text{RINGMTA_AT(queue.routes.back().name), check_label, "one word"},
-     .meaning = "What events and `ringmta queue --site` call it.",
-     .example = "\"default\"",
-     .required = true},
-    {.section = "route",
-     .name = "domains",
-     .kind = Texts{RINGMTA_AT(queue.routes.back().domains), check_route_domain, "domains"},
-     .meaning =
-         "Recipient domains: `\"example.org\"`, `\".example.org\"` (its subdomains), `\"*\"` "
-         "(all others). The whole name goes before the longest suffix, that before `\"*\"`, "
-         "whatever the order in the file.",
-     .example = "[\"*\"]",
-     .required = true},
-    {.section = "route",
-     .name = "hosts",
-     .kind = Texts{RINGMTA_AT(queue.routes.back().hosts), check_host, "hosts"},
-     .meaning = "Smart hosts that take this mail, `\"NAME:PORT\"` or `\"ADDRESS:PORT\"` (port 25 "
-                "where none is written), all alike: connections go round among those that answer. "
-                "A name counts with all its addresses.",
-     .example = "[\"smtp.example.net:25\"]",
-     .required = true},
-    {.section = "route",
-     .name = "connections_max",
-     .kind = Whole{RINGMTA_AT(queue.routes.back().connections_max), 1, 100'000},
-     .meaning = "Connections to the whole route, all shards together."},
-    {.section = "route",
-     .name = "messages_per_connection_max",
-     .kind = Whole{RINGMTA_AT(queue.routes.back().messages_per_connection_max), 0, 1'000'000'000},
-     .meaning = "Then the connection is closed; 0: any."},
-    {.section = "route",
-     .name = "recipients_per_message_max",
-     .kind = Whole{RINGMTA_AT(queue.routes.back().recipients_per_message_max), 1, 100'000},
-     .meaning = "Recipients in one transaction; the rest go in further ones."},
-    {.section = "route",
-     .name = "lmtp",
-     .kind = Flag{RINGMTA_AT(queue.routes.back().lmtp)},
-     .meaning = "The hosts speak LMTP (RFC 2033): LHLO, and a reply per recipient. Then a host "
-                "may be the path of a Unix socket."},
-
-    {.section = "mx",
-     .name = "connections_max",
-     .kind = Whole{RINGMTA_AT(queue.mx.connections_max), 1, 100'000},
-     .meaning = "Connections to one site, that is, to all domains with the same MX hosts, all "
-                "shards together."},
-    {.section = "mx",
-     .name = "messages_per_connection_max",
-     .kind = Whole{RINGMTA_AT(queue.mx.messages_per_connection_max), 0, 1'000'000'000},
-     .meaning = "Then the connection is closed; 0: any."},
-    {.section = "mx",
-     .name = "recipients_per_message_max",
-     .kind = Whole{RINGMTA_AT(queue.mx.recipients_per_message_max), 1, 100'000},
-     .meaning = "Recipients in one transaction; the rest go in further ones."},
-
-    {.section = "retry",
-     .name = "first",
-     .kind = Duration{RINGMTA_AT(queue.retry.first), seconds(1), hours(24)},
-     .meaning = "Wait after the first failed attempt."},
-    {.section = "retry",
-     .name = "factor",
-     .kind = Fraction{RINGMTA_AT(queue.retry.factor), 1, 10},
-     .meaning = "Each further wait is so many times the last."},
-    {.section = "retry",
-     .name = "longest",
-     .kind = Duration{RINGMTA_AT(queue.retry.longest), seconds(1), hours(24 * 7)},
-     .meaning = "No wait is longer. Where it is not given, never less than `first`."},
-    {.section = "retry",
-     .name = "jitter",
-     .kind = Fraction{RINGMTA_AT(queue.retry.jitter), 0, 0.9},
-     .meaning = "Each wait is varied by up to this share, both ways, so that what failed together "
-                "is not tried together."},
-    {.section = "retry",
-     .name = "expire_after",
-     .kind = Duration{RINGMTA_AT(queue.retry.expire_after), seconds(1), hours(24 * 30)},
-     .meaning = "From arrival. Then the message is returned as undeliverable."},
-    {.section = "retry",
-     .name = "delay_notice_after",
-     .kind = Duration{RINGMTA_AT(queue.retry.delay_notice_after), seconds(1), hours(24 * 30)},
-     .meaning = "A sender who asked for it (NOTIFY=DELAY) is told once after so long."},
-
     {.section = "queue",
      .name = "postmaster",
      .kind = Text{RINGMTA_AT(queue.postmaster), check_mailbox, "mail address", true},
@@ -127,7 +46,7 @@ constexpr Key kKeys[] = {
                 "`\"automatic\"`: direct, and buffered where the file system refuses that."},
     {.section = "spool",
      .name = "segment_size",
-     .kind = Size{Whole{RINGMTA_AT(spool.segment_size), kMiB, 2048 * kMiB}},
+     .kind = Size{Whole{RINGMTA_AT(spool.segment_size), kMiB, 1024 * kMiB}},
      .meaning = "Size of a file of the log, a multiple of 4KiB. A message must fit in one."},
     {.section = "spool",
      .name = "segments_ready",

@@ -81,18 +81,17 @@ class Walk final {
  public:
   Walk(Settings& settings, Problems& problems) : settings_(settings), problems_(problems) {}
 
+  // What stands in a section itself is read before the sections within it, and those that may be
+  // there once before those that may be repeated: the latter build on the former ([retry]).
   void section(const toml::table& table, std::string_view name, uint32_t line) {
-    const size_t route = settings_.queue.routes.empty() ? 0 : settings_.queue.routes.size() - 1;
+    const size_t element = element_of(name);
     for (const auto& [key, node] : table) {
       const std::string path = dotted(name, key.str());
       if (const Key* known = find_key(name, key.str())) {
         const size_t before = problems_.errors();
         read_value(*known, value_of(node), settings_, problems_);
-        problems_.seen(path, key.source().begin.line, problems_.errors() == before,
-                       name == "route" ? route : 0);
-      } else if (const Section* inner = find_section(path)) {
-        enter(*inner, key.source().begin.line, node);
-      } else {
+        problems_.seen(path, key.source().begin.line, problems_.errors() == before, element);
+      } else if (find_section(path) == nullptr) {
         unknown(name, key.str(), key.source().begin.line,
                 node.is_table() || node.is_array_of_tables());
       }
@@ -103,13 +102,30 @@ class Walk final {
                         fmt::format("is missing: write {} {}", example_of(key), place(name)));
       }
     }
+    for (const bool repeated : {false, true}) {
+      for (const auto& [key, node] : table) {
+        const Section* inner = find_section(dotted(name, key.str()));
+        if (inner == nullptr || inner->repeated != repeated) continue;
+        enter(*inner, key.source().begin.line, node);
+      }
+    }
   }
 
  private:
+  // Which of its likes the section being read is.
+  size_t element_of(std::string_view name) const {
+    const size_t count = name.starts_with("route") ? settings_.queue.routes.size()
+                         : name == "retry.rule"    ? settings_.queue.retry_rules.size()
+                                                   : 0;
+    return count == 0 ? 0 : count - 1;
+  }
+
   void enter(const Section& inner, uint32_t line, const toml::node& node) {
     if (!inner.repeated) {
-      if (const toml::table* table = node.as_table())
+      if (const toml::table* table = node.as_table()) {
+        if (inner.begin != nullptr) inner.begin(settings_);
         return section(*table, inner.name, line_of(node));
+      }
       problems_.error(
           line, std::string(inner.name),
           fmt::format("is a section: write [{}] once, on a line of its own", inner.name));
@@ -124,7 +140,7 @@ class Walk final {
       return;
     }
     for (const toml::node& element : *node.as_array()) {
-      settings_.queue.routes.emplace_back();
+      inner.begin(settings_);
       section(*element.as_table(), inner.name, line_of(element));
     }
   }

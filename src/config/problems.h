@@ -20,19 +20,21 @@ class Problems final {
     warnings_.push_back({line, std::move(key), std::move(what)});
   }
 
-  // `route`: which [[route]], for keys in one. `fine`: its value could be read.
-  void seen(std::string path, uint32_t line, bool fine, size_t route = 0) {
-    seen_.push_back({std::move(path), route, line, fine});
+  // `element`: which of its likes, for keys in a [[section]]. `fine`: its value could be read.
+  void seen(std::string path, uint32_t line, bool fine, size_t element = 0) {
+    seen_.push_back({std::move(path), element, line, fine});
   }
   // 0: the file does not say.
-  uint32_t line_of(std::string_view path, size_t route = 0) const {
-    const Seen* one = find(path, route);
+  uint32_t line_of(std::string_view path, size_t element = 0) const {
+    const Seen* one = find(path, element);
     return one != nullptr ? one->line : 0;
   }
-  bool given(std::string_view path) const { return line_of(path) != 0; }
+  bool given(std::string_view path, size_t element = 0) const {
+    return line_of(path, element) != 0;
+  }
   // Given, but its value was refused: what is in the settings is not what was meant.
-  bool refused(std::string_view path, size_t route = 0) const {
-    const Seen* one = find(path, route);
+  bool refused(std::string_view path, size_t element = 0) const {
+    const Seen* one = find(path, element);
     return one != nullptr && !one->fine;
   }
 
@@ -42,13 +44,13 @@ class Problems final {
  private:
   struct Seen {
     std::string path;
-    size_t route;
+    size_t element;
     uint32_t line;
     bool fine;
   };
-  const Seen* find(std::string_view path, size_t route) const {
+  const Seen* find(std::string_view path, size_t element) const {
     for (const Seen& one : seen_) {
-      if (one.path == path && one.route == route) return &one;
+      if (one.path == path && one.element == element) return &one;
     }
     return nullptr;
   }

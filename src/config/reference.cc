@@ -31,9 +31,15 @@ std::string heading(const Section& section) {
   return section.repeated ? fmt::format("[[{}]]", section.name) : fmt::format("[{}]", section.name);
 }
 
-Settings with_one_route(const Settings& from, size_t route) {
+// Settings whose last elements are those, so that the keys are about them.
+Settings about_route(const Settings& from, size_t route) {
   Settings settings = from;
   settings.queue.routes = {from.queue.routes.at(route)};
+  return settings;
+}
+Settings about_rule(const Settings& from, size_t rule) {
+  Settings settings = from;
+  settings.queue.retry_rules = {from.queue.retry_rules.at(rule)};
   return settings;
 }
 
@@ -44,14 +50,18 @@ std::string form(const Key& key) {
   return text;
 }
 
+std::string default_of(const Key& key, const Settings& defaults) {
+  if (key.required) return "must be given";
+  if (!key.default_text.empty()) return std::string(key.default_text);
+  return fmt::format("`{}`", show_value(key, defaults));
+}
+
 void rows(std::string& page, const Section& section, const Settings& defaults) {
   page += "\n| key | value | default | meaning |\n|---|---|---|---|\n";
   for (const Key& key : keys()) {
     if (key.section != section.name) continue;
-    page +=
-        fmt::format("| `{}` | {} | {} | {} |\n", key.name, form(key),
-                    key.required ? "must be given" : fmt::format("`{}`", show_value(key, defaults)),
-                    key.meaning);
+    page += fmt::format("| `{}` | {} | {} | {} |\n", key.name, form(key), default_of(key, defaults),
+                        key.meaning);
   }
 }
 
@@ -66,8 +76,7 @@ void values(std::string& file, const Section& section, const Settings& settings)
 }  // namespace
 
 std::string reference() {
-  Settings defaults = default_settings();
-  defaults.queue.routes.emplace_back();
+  const Settings defaults = one_of_each();
   std::string page(kOpening);
   for (const Section& section : sections()) {
     page += fmt::format("\n## {}\n\n{}\n", heading(section), section.about);
@@ -79,12 +88,18 @@ std::string reference() {
 std::string effective(const Settings& settings) {
   std::string file;
   for (const Section& section : sections()) {
-    if (!section.repeated) {
+    if (section.name == "route") {
+      for (size_t i = 0; i < settings.queue.routes.size(); ++i) {
+        const Settings one = about_route(settings, i);
+        values(file, section, one);
+        if (one.queue.routes[0].retry) values(file, *find_section("route.retry"), one);
+      }
+    } else if (section.name == "retry.rule") {
+      for (size_t i = 0; i < settings.queue.retry_rules.size(); ++i) {
+        values(file, section, about_rule(settings, i));
+      }
+    } else if (section.name != "route.retry") {
       values(file, section, settings);
-      continue;
-    }
-    for (size_t i = 0; i < settings.queue.routes.size(); ++i) {
-      values(file, section, with_one_route(settings, i));
     }
   }
   return file;

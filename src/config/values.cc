@@ -279,9 +279,7 @@ std::string form_of(const Key& key) {
 
 std::string example_of(const Key& key) {
   if (!key.example.empty()) return fmt::format("{} = {}", key.name, key.example);
-  Settings settings = default_settings();
-  settings.queue.routes.emplace_back();
-  return fmt::format("{} = {}", key.name, show_value(key, settings));
+  return fmt::format("{} = {}", key.name, show_value(key, one_of_each()));
 }
 
 }  // namespace ringmta::config

@@ -47,9 +47,11 @@ Resolver::Impl::Impl(shard::Loop& on, const ResolverOptions& chosen)
       connections(chosen.tcp_connections_max) {
   servers.set(chosen.servers);
   pool.resize(servers.size());
+  admission.token = dns_token(Part::admission, SlotHandle{});
 }
 
 Resolver::Impl::~Impl() {
+  admission.link.unlink();
   queries.for_each([](Query& query, SlotHandle) {
     query.timer.link.unlink();
     while (query.waiters.pop_front() != nullptr) {
@@ -95,6 +97,9 @@ void Resolver::Impl::forget(Query& query) {
 
 // ---- asking
 
+// May another question be asked now?
+bool Resolver::Impl::admits() { return pace.admits(io.now()) && make_way(); }
+
 // Room among those under way, by the oldest giving way if it has had its time.
 bool Resolver::Impl::make_way() {
   if (counters.in_flight < options.queries_max) return true;
@@ -106,7 +111,7 @@ bool Resolver::Impl::make_way() {
 }
 
 void Resolver::Impl::start(Query& query) {
-  if (waiting.empty() && make_way()) {
+  if (waiting.empty() && admits()) {
     begin(query);
     return;
   }
@@ -120,6 +125,7 @@ void Resolver::Impl::begin(Query& query) {
   query.state = Query::State::udp;
   query.started = io.now();
   query.deadline = query.started + options.query_timeout;
+  pace.asked();
   if (!ask_next(query, false)) finish(query, Fate::failed, Failure::unreachable);
 }
 
@@ -280,10 +286,15 @@ bool Resolver::Impl::run() {
     if (query == nullptr) break;
     hand_out(*query);
   }
-  while (!waiting.empty() && make_way()) {
+  while (!waiting.empty() && admits()) {
     Query& query = *waiting.pop_front();
     --counters.waiting;
     begin(query);
+  }
+  if (!waiting.empty()) {
+    const bool full = counters.in_flight >= options.queries_max;
+    loop.timers().arm(admission,
+                      full ? in_flight.front()->started + options.slow_after : pace.next());
   }
   return !finished.empty();
 }
@@ -327,6 +338,8 @@ std::optional<RecordSet> Resolver::lookup(const Name& name, RecordType type, Loo
 void Resolver::on_event(const ring::Event& event) {
   const SlotHandle slot = slot_of(event.token);
   switch (part_of(event.token)) {
+    case Part::admission:
+      return;  // run() sees to it
     case Part::query:
       if (Query* query = impl_->queries.find(slot)) impl_->on_timer(*query);
       return;

@@ -7,6 +7,7 @@
 #include <array>
 #include <vector>
 
+#include "pace.h"
 #include "ringmta/base/slot_pool.h"
 #include "ringmta/dns/message.h"
 #include "ringmta/dns/resolver.h"
@@ -90,6 +91,7 @@ struct TcpConnection {
   bool connected = false;
   bool sending = false;
   bool closing = false;
+  bool edns = true;
   bool used_before =
       false;  // it has answered: a failure now may only mean that it was kept too long
   std::vector<std::byte> out;
@@ -106,6 +108,7 @@ struct Resolver::Impl {
   void forget(Query& query);  // out of the table
   void start(Query& query);
   void begin(Query& query);
+  bool admits();
   bool make_way();
   bool ask_next(Query& query, bool may_repeat);
   void attempt_failed(Query& query, Failure failure);
@@ -127,6 +130,7 @@ struct Resolver::Impl {
   void close_attempts(Query& query);
   bool has_open_attempts(const Query& query) const;
   void on_datagram(UdpSocket& socket, const ring::Event& event);
+  void mind_loss(const Query& query, uint8_t answered, uint8_t server);
   void on_socket_error(UdpSocket& socket);
   void on_stray(UdpSocket& socket);
 
@@ -161,6 +165,8 @@ struct Resolver::Impl {
   IntrusiveList<Query, &Query::link> waiting;
   IntrusiveList<Query, &Query::link> in_flight;  // the oldest first
   IntrusiveList<Query, &Query::link> finished;
+  Pace pace;
+  ring::Timer admission;  // more may be asked though nothing happens
   IntrusiveList<Query, &Query::tcp_link> tcp_waiting;
   SlotPool<UdpSocket, 64> sockets;
   struct Place {
@@ -171,7 +177,7 @@ struct Resolver::Impl {
 };
 
 // The parts of Owner::dns tokens: the top two bits of the index.
-enum class Part : uint8_t { query, socket, connection };
+enum class Part : uint8_t { query, socket, connection, admission };
 ring::Token dns_token(Part part, SlotHandle slot);
 Part part_of(ring::Token token);
 SlotHandle slot_of(ring::Token token);

@@ -75,7 +75,9 @@ void Resolver::Impl::send_question(TcpConnection& connection) {
   const Query& query = queries.get(connection.query);
   connection.id = static_cast<uint16_t>(io.secure_random());
   std::array<std::byte, kQueryOctetsMax> message;
-  const size_t length = write_query(question_of(query, connection.id, 0, true), message);
+  connection.edns =
+      connection.server == Servers::kNone || servers.wants_edns(connection.server, io.now());
+  const size_t length = write_query(question_of(query, connection.id, 0, connection.edns), message);
   connection.out.assign({static_cast<std::byte>(length >> 8), static_cast<std::byte>(length)});
   connection.out.insert(connection.out.end(), message.begin(),
                         message.begin() + static_cast<ptrdiff_t>(length));
@@ -136,24 +138,25 @@ void Resolver::Impl::on_stream(TcpConnection& connection, const ring::Event& eve
 }
 
 void Resolver::Impl::on_octets(TcpConnection& connection, Bytes data) {
-  connection.in.insert(connection.in.end(), data.begin(), data.end());
-  const std::vector<std::byte>& in = connection.in;
+  // One question, one answer: more than that was not asked for.
+  const auto unasked = [&] {
+    ++counters.stray;
+    lose(connection);
+  };
+  if (!connection.busy) return unasked();
+  std::vector<std::byte>& in = connection.in;
+  in.insert(in.end(), data.begin(), data.end());
   if (in.size() < 2) return;
   const size_t length = static_cast<size_t>(in[0]) << 8 | static_cast<size_t>(in[1]);
   if (in.size() < 2 + length) return;
-  // One question, one answer: more than that was not asked for.
-  if (!connection.busy || in.size() > 2 + length) {
-    ++counters.stray;
-    lose(connection);
-    return;
-  }
+  if (in.size() > 2 + length) return unasked();
   on_tcp_message(connection, Bytes(in).subspan(2));
 }
 
 void Resolver::Impl::on_tcp_message(TcpConnection& connection, Bytes message) {
   Query& query = queries.get(connection.query);
   const Verdict verdict =
-      read_answer(message, question_of(query, connection.id, 0, true), true, answer);
+      read_answer(message, question_of(query, connection.id, 0, connection.edns), true, answer);
   connection.in.clear();
   if (verdict != Verdict::good) {
     ++counters.malformed;
@@ -167,7 +170,7 @@ void Resolver::Impl::on_tcp_message(TcpConnection& connection, Bytes message) {
   connection.used_before = true;
   connection.busy = false;
   query.has_connection = false;
-  on_answer(query, server, true);
+  on_answer(query, server, connection.edns);
   offer(connection);
 }
 

@@ -53,9 +53,9 @@ UdpSocket* Resolver::Impl::socket_for(uint8_t server) {
   SlotHandle& place = pool[server][io.secure_random() % kSocketsPerServer].handle;
   UdpSocket* kept = sockets.find(place);
   if (kept != nullptr && kept->retired) kept = nullptr;
-  const bool fresh =
+  const bool good =
       kept != nullptr && kept->uses < kUsesPerSocket && io.now() - kept->opened < kSocketAgeMax;
-  if (fresh) return kept;
+  if (good) return kept;
   UdpSocket* opened = open_socket(server);
   if (opened == nullptr) return kept;  // no descriptor is left: a worn one is better than none
   if (kept != nullptr) retire(*kept);
@@ -153,7 +153,17 @@ void Resolver::Impl::on_datagram(UdpSocket& socket, const ring::Event& event) {
     return;
   }
   servers.answered(attempt.server, (io.now().ns - attempt.sent.ns) / 1000);
+  mind_loss(query, number, attempt.server);
   on_answer(query, attempt.server, attempt.edns);
+}
+
+void Resolver::Impl::mind_loss(const Query& query, uint8_t answered, uint8_t server) {
+  for (uint8_t earlier = 0; earlier < answered; ++earlier) {
+    const Attempt& attempt = query.attempts[earlier];
+    if (!attempt.open || attempt.server != server) continue;
+    pace.lost(io.now());
+    return;
+  }
 }
 
 // An ICMP error: the server's host says that nobody listens there, or a router that there is no

@@ -215,6 +215,7 @@ void Queue::domain_resolved(std::string_view domain, const Resolution& resolutio
   impl_->domain_resolved(domain, resolution);
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the caller has no further use for it
 void Queue::set_route_addresses(uint32_t route, std::vector<ResolvedHost> hosts) {
   impl_->set_hosts(*impl_->sites.at_index(route), hosts);
 }

@@ -54,8 +54,8 @@ MailDomains::MailDomains(shard::Loop& loop, const config::Settings& settings, Ex
     : exchange_(exchange),
       id_(id),
       shards_(settings.shards),
-      resolver_(loop, settings.dns.resolver),
-      mx_(resolver_, loop.io(), settings.dns.mx, this,
+      resolver_(loop, settings.resolver),
+      mx_(resolver_, loop.io(), settings.mx, this,
           [](void* self, std::unique_ptr<dns::MxQuery> query) {
             static_cast<MailDomains*>(self)->answered(std::move(query));
           }) {}
@@ -93,7 +93,7 @@ bool MailDomains::run() {
 }
 
 void complete_dns_settings(config::Settings& settings) {
-  dns::ResolverOptions& resolver = settings.dns.resolver;
+  dns::ResolverOptions& resolver = settings.resolver;
   if (resolver.servers.empty()) {
     std::ifstream file("/etc/resolv.conf");
     std::stringstream text;
@@ -103,10 +103,7 @@ void complete_dns_settings(config::Settings& settings) {
       log(LogLevel::warning, "/etc/resolv.conf: {}", line);
     resolver.servers = std::move(conf.servers);
   }
-  dns::MxOptions& mx = settings.dns.mx;
-  mx.port = static_cast<uint16_t>(settings.dns.mx_port);
-  mx.own_names = {settings.hostname};
-  if (settings.client.deliver_to_loopback) mx.refused_addresses.clear();
+  dns::MxOptions& mx = settings.mx;
   if (listens_on(settings, mx.port)) mx.own_addresses = dns::addresses_of_this_machine();
 }
 

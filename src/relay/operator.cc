@@ -203,6 +203,7 @@ void Operator::change(const Json& request, const http::ControlServer::Reply& rep
           [change, cursor, retry, filter = *filter](ShardRelay& relay) {
             const uint64_t from = change->waiting ? change->cursor : cursor;
             const uint64_t before = change->recipients;
+            if (retry && from == 0) relay.pools().try_hosts_again();
             *change =
                 retry ? relay.queue().retry(filter, from) : relay.queue().remove(filter, from);
             change->recipients += before;

@@ -74,12 +74,11 @@ Status ShardRelay::set_up() {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.shared_.exchange.post(relay.id_, home, {Letter::Kind::lent, job});
   };
+  host.site_gone = [](void* self, queue::SiteId site) {
+    return !static_cast<ShardRelay*>(self)->pools_->knows(site);
+  };
   host.resolve = [](void* self, std::string_view domain) {
     static_cast<ShardRelay*>(self)->domains_->resolve(domain);
-  };
-  host.site_gone = [](void* self, queue::SiteId site) {
-    auto& relay = *static_cast<ShardRelay*>(self);
-    return relay.pools_ != nullptr && !relay.pools_->knows(site);
   };
   domains_ = std::make_unique<MailDomains>(*loop_, settings_, shared_.exchange, id_);
   queue_ =
@@ -239,7 +238,10 @@ void ShardRelay::begin_stop() {
   pools_->stop();
 }
 
-void ShardRelay::abort_sessions() { server_->abort_all(); }
+void ShardRelay::abort_sessions() {
+  server_->abort_all();
+  pools_->abort();
+}
 
 // Counters for the readers outside, a few times a second.
 void ShardRelay::publish() {

@@ -54,6 +54,7 @@ class ShardRelay final {
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }
   queue::Queue& queue() { return *queue_; }
+  client::Pools& pools() { return *pools_; }
   std::vector<SocketAddress> addresses() const { return server_->addresses(); }
 
  private:

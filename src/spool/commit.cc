@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "ringmta/base/log.h"
 #include "spool_impl.h"
@@ -199,6 +200,7 @@ void Spool::Impl::write_failed(Batch& batch, int32_t result) {
       "what lives in it moves to another; check the disk",
       path_of(into), batch.offset, why, batch.stored.size());
   into.set_aside = true;
+  into.ran_out = result >= 0 || result == -ENOSPC || result == -EDQUOT;
   for (const Batch::Stored& stored : batch.stored) {
     nevers.push_back({messages.get(stored.message).id, into.epoch, into.index});
   }

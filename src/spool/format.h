@@ -109,6 +109,11 @@ struct MessageFixed {
 };
 static_assert(sizeof(MessageFixed) == 64);
 
+// Epochs grow with the batches' sequence; their lowest bits are random, so that nobody can put
+// octets that pass for a record into the content of a mail.
+inline constexpr uint32_t kEpochRandomBits = 24;
+inline constexpr uint64_t kEpochRandomMask = (1U << kEpochRandomBits) - 1;
+
 // A life of a segment, as a seed for what belongs to it.
 struct Place {
   uint64_t epoch = 0;

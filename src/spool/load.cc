@@ -69,40 +69,47 @@ void Spool::Impl::load(StoredHandle handle, uint64_t tag, bool for_move) {
 }
 
 void Spool::Impl::loaded(uint32_t which, int32_t result) {
-  Load& load = loads[which];
+  Load load = std::move(loads[which]);
+  loads[which] = {};
   Message& message = messages[load.message.index];
   Segment& from = segment(load.segment);
   --from.reads;
   --loads_in_flight;
+  if (load.for_move) --job.loads;
   message.clear(Message::kLoading);
   const uint64_t octets = result < 0 ? 0 : static_cast<uint64_t>(result);
-  const bool whole = message.segment == load.segment && install(load.message.index, load, octets);
-  if (load.for_move) --job.loads;
-  if (whole) {
-    counters.loads += 1;
-    install_neighbours(load, octets);
-  } else {
-    log(LogLevel::error,
-        "spool: message {} cannot be read back from {} at {} ({}); it is kept, but cannot be "
-        "delivered before that is mended",
-        view(to_text({message.id})), path_of(from), message.record_offset(),
-        result < 0 ? fail_errno("read", -result).error().message : "its checksum does not match");
-    if (load.for_move) job.unreadable = true;
-  }
-  if (message.is(Message::kEnded)) {
+  if (message.is(Message::kEnded) && !message.is(Message::kMoving)) {
     ended_message(load.message.index);
-  } else {
+  } else if (message.segment != load.segment) {
+    // It was moved meanwhile.
+    for (const uint64_t tag : load.tags) this->load(load.message, tag, false);
+  } else if (install(load.message.index, load, octets)) {
+    ++counters.loads;
+    install_neighbours(load, octets);
     for (const uint64_t tag : load.tags) {
-      if (whole) ++message.pins;
-      done(whole ? Done::What::loaded : Done::What::unreadable, load.message, tag);
+      ++message.pins;
+      done(Done::What::loaded, load.message, tag);
     }
-    if (whole && load.for_move) move_one(load.message.index, load.tags.empty());
+    if (load.for_move) move_one(load.message.index, load.tags.empty());
+  } else {
+    unreadable(load, result);
   }
   blocks.release(load.block);
-  load.block = kNone;
   load.tags.clear();
+  loads[which].tags = std::move(load.tags);  // its memory is used again
   free_loads.push_back(which);
   look_if_dead(from);
+}
+
+void Spool::Impl::unreadable(const Load& load, int32_t result) {
+  const Message& message = messages[load.message.index];
+  log(LogLevel::error,
+      "spool: message {} cannot be read back from {} at {} ({}); it is kept, but cannot be "
+      "delivered before that is mended",
+      view(to_text({message.id})), path_of(segment(load.segment)), message.record_offset(),
+      result < 0 ? fail_errno("read", -result).error().message : "its checksum does not match");
+  if (load.for_move) job.unreadable = true;
+  for (const uint64_t tag : load.tags) done(Done::What::unreadable, load.message, tag);
 }
 
 // The message's record, when it is whole in what was read, becomes its memory.

@@ -7,8 +7,8 @@
 namespace ringmta::spool {
 namespace {
 
-constexpr uint32_t kBlocksPerTurn = 256;  // looked at by eviction
-constexpr size_t kClosing = 3;            // ".CRLF"
+constexpr uint32_t kBlocksPerTurn = 16;  // looked at by eviction
+constexpr size_t kClosing = 3;           // ".CRLF"
 
 MessageFixed fixed_of(const std::byte* record) {
   return ringmta::load<MessageFixed>(record + sizeof(RecordHeader));

@@ -21,6 +21,7 @@ constexpr uint32_t kMoveLoadsMax = 8;
 constexpr Milliseconds kCompactAfter = seconds(10);  // most of what is left then is deferred
 constexpr Milliseconds kLookEvery{100};
 constexpr Milliseconds kTryAgain = seconds(10);
+constexpr uint64_t kBelowPercentWithoutRoom = 75;  // then moving a lot to gain little is right
 constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' sake
 
 }  // namespace
@@ -29,6 +30,7 @@ constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' 
 void Spool::Impl::ended_message(uint32_t slot) {
   Message& message = messages[slot];
   Segment& of = segment(message.segment);
+  if (message.is(Message::kEnded)) --ended_later;
   tombstones.push_back({message.id, of.epoch, of.index});
   note_waits();
   --of.living;
@@ -51,11 +53,13 @@ void Spool::Impl::look_if_dead(Segment& of) {
 void Spool::Impl::seal_segment(Segment& of) {
   of.state = Segment::State::sealed;
   of.sealed_at = io.now();
+  // Millions may wait in it: what the list grew beyond its need is given back.
+  if (of.entries.capacity() > of.entries.size() + of.entries.size() / 4) of.entries.shrink_to_fit();
   look_if_dead(of);
 }
 
 void Spool::Impl::reclaim() {
-  const bool look_again = io.now() >= reclaim_at && !dead.empty();
+  const bool look_again = io.now() >= reclaim_at && (!dead.empty() || shared != nullptr);
   if (reclaim_due || look_again) {
     reclaim_due = false;
     reclaim_at = io.now() + kLookEvery;
@@ -104,14 +108,14 @@ bool Spool::Impl::sources_covered(const Segment& of) const {
 }
 
 void Spool::Impl::end_segment(Segment& of) {
-  if (of.set_aside) return quarantine(of);
-  if (of.size != options.segment_size) {
+  if (of.set_aside && !of.ran_out) return quarantine(of);
+  if (of.size != options.segment_size || of.set_aside) {
     if (!give_back(of)) try_later(of);
     return;
   }
   if (!open_file(of)) return try_later(of);
   of.state = Segment::State::ending;
-  of.next_epoch = ++sequence;
+  of.next_epoch = new_epoch();
   ++ends_in_flight;
   write_header(of, SegmentUse::spare, Operation::end);
 }
@@ -210,8 +214,9 @@ void Spool::Impl::choose_job() {
       best = of.get();
       break;
     }
-    const uint64_t below = of->size / 100 * options.compact_below_percent;
-    if (of->living_octets >= below) continue;
+    const uint64_t percent = no_room ? kBelowPercentWithoutRoom : options.compact_below_percent;
+    if (of->living_octets >= of->size / 100 * percent) continue;
+    if (no_room && room_for_notes() < of->living_octets + options.segment_size / 8) continue;
     if (!no_room && io.now() < of->sealed_at + kCompactAfter) continue;
     if (best == nullptr || of->living_octets < best->living_octets) best = of.get();
   }
@@ -249,7 +254,9 @@ void Spool::Impl::move_some() {
 void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   Message& message = messages[slot];
   const uint64_t octets = sizeof(RecordHeader) + message.length;
-  Batch* batch = batch_for(octets, 0, 0);
+  moved_states.clear();
+  if (message.has_states()) encode_states(message, moved_states);
+  Batch* batch = batch_for(octets + sizeof(RecordHeader) + moved_states.size(), 0, 0);
   if (batch == nullptr) {
     job.unreadable = true;  // made for bigger segments: it stays where it is
     return;
@@ -270,11 +277,7 @@ void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   batch->add_record(ringmta::load<RecordHeader>(record), record);
   batch->moved.push_back(
       {messages.handle(slot), batch->offset_of_last(), message.segment, evict_then});
-  if (message.has_states()) {
-    encoded.clear();
-    encode_states(message);
-    add_octets(*batch, RecordType::states);
-  }
+  if (!moved_states.empty()) add_octets(*batch, RecordType::states, moved_states);
   message.set(Message::kMoving);
   ++segment(message.segment).moves;
   job.octets_moving += octets;

@@ -139,7 +139,8 @@ Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t
   sort_out(directory, *scans, *result);
   repair(directory, *scans, result->result);
   for (const Scan& scan : *scans) {
-    result->sequence = std::max({result->sequence, scan.epoch, scan.last_sequence});
+    result->sequence =
+        std::max({result->sequence, scan.epoch >> kEpochRandomBits, scan.last_sequence});
     result->id = std::max(result->id, scan.highest_id);
   }
   merge(*scans, *result);
@@ -158,7 +159,7 @@ void Spool::Impl::take_over(RecoveryResult& from) {
   sequence = from.sequence;
   last_id_ms = from.id >> 22;
   last_id_count = UINT16_MAX;
-  shared = from.shared;
+  if (from.shards > 1) shared = from.shared;
   numbers_made = from.numbers[mine];
   std::vector<uint16_t> index_of(from.segments.size(), kNoSegment);
   for (uint32_t i = 0; i < from.segments.size(); ++i) {
@@ -170,7 +171,7 @@ void Spool::Impl::take_over(RecoveryResult& from) {
     if (index_of[i] == kNoSegment) continue;
     Segment& of = segment(index_of[i]);
     of.index = index_of[i];
-    of.shared_life = i;
+    if (shared != nullptr) of.shared_life = i;
     const auto tie = [&](uint32_t to, std::vector<Segment::About>& own,
                          std::vector<uint32_t>& others) {
       if (index_of[to] == kNoSegment) {
@@ -305,7 +306,7 @@ class HeadReader final {
 void Spool::for_each_recovered(const std::function<void(StoredHandle, const Recovered&)>& visit) {
   Impl& in = *impl_;
   Recovered message;
-  for (const RecoveredSegment& from : in.recovered) {
+  for (RecoveredSegment& from : in.recovered) {
     const auto of = std::find_if(in.segments.begin(), in.segments.end(), [&](const auto& segment) {
       return segment->number == from.number;
     });
@@ -329,6 +330,7 @@ void Spool::for_each_recovered(const std::function<void(StoredHandle, const Reco
       }
       visit(in.messages.handle(entry.slot), message);
     }
+    from.messages = {};
   }
   in.recovered.clear();
   in.recovered.shrink_to_fit();

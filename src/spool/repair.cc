@@ -74,7 +74,7 @@ class Repair final {
     damage.begin = scan.end;
     damage.end = acknowledged;
     damage.lost = 1;
-    damage.sequence = std::max(scan.last_sequence, scan.epoch);
+    damage.sequence = std::max(scan.last_sequence, scan.epoch >> kEpochRandomBits);
     if (acknowledged <= scan.size) mend(scan, damage);
   }
 
@@ -166,6 +166,15 @@ std::string quarantine_file(const std::string& directory, const Scan& scan) {
   const std::string target = quarantine + "/" + segment_name(scan.number) + "-unknown";
   Status moved = ring::disk::make_directory(quarantine);
   if (moved) moved = ring::disk::rename(scan.path, target);
+  if (moved) {  // the number stays known
+    std::vector<std::byte> block(kBlock);
+    SegmentHeader header;
+    header.number = scan.number;
+    header.size = kBlock;
+    header.use = SegmentUse::retired;
+    put_segment_header(header, block.data());
+    moved = ring::disk::write(scan.path, block);
+  }
   if (!moved) {
     return fmt::format("{} is no segment and could not be set aside: {}", scan.path,
                        moved.error().message);

@@ -40,11 +40,15 @@ uint32_t Spool::Impl::ready() const {
          (opening != kNoSegment ? 1 : 0);
 }
 
-uint64_t Spool::Impl::room_for_messages() const {
-  if (ready() == 0) return 0;
+uint64_t Spool::Impl::room_for_notes() const {
   const uint64_t in_head =
       log_head == kNoSegment ? 0 : segment(log_head).size - segment(log_head).write_at;
-  return in_head + (ready() - 1) * (options.segment_size - kBlock);
+  return in_head + ready() * (options.segment_size - kBlock);
+}
+
+uint64_t Spool::Impl::room_for_messages() const {
+  if (ready() == 0) return 0;
+  return room_for_notes() - (options.segment_size - kBlock);
 }
 
 // Mail waits for a segment, or would, at the next batch.
@@ -144,7 +148,7 @@ void Spool::Impl::made(int32_t result) {
     case Making::Step::sync:
       if (result < 0) return making_failed("a sync failed", -result);
       making.step = Making::Step::header;
-      of.next_epoch = ++sequence;
+      of.next_epoch = new_epoch();
       return write_header(of, SegmentUse::spare, Operation::make);
     case Making::Step::header:
       return made_header(result);
@@ -157,7 +161,7 @@ void Spool::Impl::made_size() {
   if (in_a_hurry()) {
     making.urgent = true;
     making.step = Making::Step::header;
-    of.next_epoch = ++sequence;
+    of.next_epoch = new_epoch();
     return write_header(of, SegmentUse::open, Operation::make);
   }
   of.prepared = kBlock;
@@ -204,11 +208,7 @@ void Spool::Impl::made_piece(int32_t result) {
       making = {};
       return;
     }
-    if (result == -EINVAL && direct && options.write_mode == WriteMode::automatic) {
-      direct = false;  // the file system takes O_DIRECT at open and refuses it here
-      close_file(of);
-      if (open_file(of)) return prepare_piece();
-    }
+    if (fell_back(of, result)) return prepare_piece();
     return making_failed("it could not be pre-written", result < 0 ? -result : ENOSPC);
   }
   of.prepared = end;
@@ -223,6 +223,10 @@ void Spool::Impl::made_piece(int32_t result) {
 void Spool::Impl::made_header(int32_t result) {
   Segment& of = segment(making.segment);
   if (!header_written(of, result)) {
+    if (fell_back(of, result)) {
+      return write_header(of, making.urgent ? SegmentUse::open : SegmentUse::spare,
+                          Operation::make);
+    }
     return making_failed("its header could not be written", result < 0 ? -result : ENOSPC);
   }
   of.write_at = of.acknowledged = kBlock;
@@ -287,21 +291,31 @@ void Spool::Impl::open_next() {
     return try_later(of);
   }
   of.state = Segment::State::opening;
-  of.next_epoch = ++sequence;
+  of.next_epoch = new_epoch();
   write_header(of, SegmentUse::open, Operation::open);
 }
 
 void Spool::Impl::opened(uint16_t index, int32_t result) {
   Segment& of = segment(index);
-  opening = kNoSegment;
   if (!header_written(of, result)) {
+    if (fell_back(of, result)) return write_header(of, SegmentUse::open, Operation::open);
+    opening = kNoSegment;
     ++counters.write_errors;
     quarantine(of);
     return;
   }
+  opening = kNoSegment;
   of.state = Segment::State::opened;
   of.write_at = of.acknowledged = kBlock;
   next = index;
+}
+
+// Some file systems take O_DIRECT when a file is opened and refuse it when it is written.
+bool Spool::Impl::fell_back(Segment& of, int32_t result) {
+  if (result != -EINVAL || !direct || options.write_mode != WriteMode::automatic) return false;
+  direct = false;
+  close_file(of);
+  return open_file(of).has_value();
 }
 
 void Spool::Impl::write_header(Segment& of, SegmentUse use, Operation operation) {
@@ -325,10 +339,11 @@ bool Spool::Impl::header_written(Segment& of, int32_t result) {
   return true;
 }
 
-// One a second, so that a load that comes and goes keeps its segments.
+// One a second and only while nobody waits for the disk: the call blocks for a few milliseconds.
+// A load that comes and goes keeps its segments that way.
 void Spool::Impl::give_back_surplus() {
   if (spares.size() <= wanted_ready() + kSurplus || io.now() < give_back_at ||
-      making.step != Making::Step::none) {
+      making.step != Making::Step::none || writing != nullptr || !queued.empty()) {
     return;
   }
   give_back_at = io.now() + kAgainAfter;
@@ -341,7 +356,7 @@ void Spool::Impl::give_back_surplus() {
 // was given back.
 Status Spool::Impl::write_retired(Segment& of) {
   std::array<std::byte, kBlock> block;
-  of.next_epoch = ++sequence;
+  of.next_epoch = new_epoch();
   SegmentHeader header;
   header.number = of.number;
   header.epoch = of.next_epoch;
@@ -357,12 +372,17 @@ bool Spool::Impl::give_back(Segment& of) {
     log(LogLevel::error, "spool: a segment could not be given back: {}", done_it.error().message);
     return false;
   }
+  become_absent(of);
+  return true;
+}
+
+void Spool::Impl::become_absent(Segment& of) {
   counters.disk_octets -= of.size;
   --counters.segments;
   forget(of);
+  of.set_aside = of.ran_out = false;
   of.state = Segment::State::absent;
   absent.push_back(of.index);
-  return true;
 }
 
 // Nothing in it is needed, and nothing may be written to it any more.
@@ -378,13 +398,10 @@ void Spool::Impl::quarantine(Segment& of) {
   }
   log(LogLevel::warning, "spool: {} was set aside as {}; nothing in it is needed", path_of(of),
       target);
-  counters.disk_octets -= of.size;
-  --counters.segments;
-  of.next_epoch = ++sequence;
-  forget(of);
-  of.set_aside = false;
-  of.state = Segment::State::absent;
-  absent.push_back(of.index);
+  // The number stays known, also when the operator clears the quarantine.
+  of.next_epoch = new_epoch();
+  static_cast<void>(write_retired(of));
+  become_absent(of);
 }
 
 }  // namespace ringmta::spool

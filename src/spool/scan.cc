@@ -64,7 +64,10 @@ class Window final {
 class Scanner final {
  public:
   Scanner(Scan& scan, Window& window)
-      : scan_(scan), window_(window), place_{scan.epoch, scan.number}, sequence_(scan.epoch) {}
+      : scan_(scan),
+        window_(window),
+        place_{scan.epoch, scan.number},
+        sequence_(scan.epoch >> kEpochRandomBits) {}
 
   void run() {
     uint64_t at = kBlock;

@@ -64,6 +64,7 @@ struct Segment {
   uint16_t index = 0;  // in the shard's table
   State state = State::absent;
   bool set_aside = false;  // a write to it failed: nothing is written there any more
+  bool ran_out = false;    // it failed for want of space: the file need not be kept
   bool wants_checkpoint = false;
   bool uncovered = false;    // older copies of messages that moved away lie here, see reclaim.cc
   bool listed_dead = false;  // in Impl::dead

@@ -130,6 +130,7 @@ void Spool::finish(StoredHandle message) {
   of.pins = 0;
   if (of.is(Message::kMoving) || of.is(Message::kLoading)) {
     of.set(Message::kEnded);
+    ++in.ended_later;
   } else {
     in.ended_message(message.index);
   }
@@ -181,7 +182,7 @@ Monotonic Spool::wants_flush_at() const {
 }
 
 bool Spool::idle() const {
-  return impl_->writing == nullptr && !impl_->notes_pending() &&
+  return impl_->writing == nullptr && !impl_->notes_pending() && impl_->ended_later == 0 &&
          std::all_of(impl_->queued.begin(), impl_->queued.end(),
                      [](const auto& batch) { return batch->empty(); });
 }

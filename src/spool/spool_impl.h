@@ -77,8 +77,10 @@ struct Spool::Impl {
                std::vector<Batch::Tombstone>& taken);
   void add_states(Batch& batch);
   void add_checkpoints(Batch& batch);
-  void add_octets(Batch& batch, RecordType type);
-  void encode_states(const Message& message);
+  void add_octets(Batch& batch, RecordType type, const Octets& octets);
+  bool takes(const Batch& batch, uint64_t octets) const;
+  void encode_states(const Message& message, Octets& into);
+  void encode_checkpoint(const Segment& of);
   void note_ties(const Batch& batch, Segment& segment);
   bool notes_pending() const;
   void note_waits();
@@ -99,8 +101,11 @@ struct Spool::Impl {
   void room_found();
   uint32_t ready() const;
   uint32_t wanted_ready() const { return options.segments_ready + 1; }
-  uint64_t room_for_messages() const;
+  uint64_t room_for_messages() const;  // without the last segment, which is kept for notes
+  uint64_t room_for_notes() const;
   Status open_file(Segment& segment);
+  bool fell_back(Segment& segment, int32_t result);
+  uint64_t new_epoch() { return ++sequence << kEpochRandomBits | (io.random() & kEpochRandomMask); }
   void close_file(Segment& segment);
   void write_header(Segment& segment, SegmentUse use, Operation operation);
   bool header_written(Segment& segment, int32_t result);
@@ -108,6 +113,7 @@ struct Spool::Impl {
   bool give_back(Segment& segment);
   Status write_retired(Segment& segment);
   void quarantine(Segment& segment);
+  void become_absent(Segment& segment);
 
   // reclaim.cc
   void ended_message(uint32_t slot);
@@ -146,6 +152,7 @@ struct Spool::Impl {
   // load.cc
   void load(StoredHandle handle, uint64_t tag, bool for_move);
   void loaded(uint32_t which, int32_t result);
+  void unreadable(const Load& load, int32_t result);
   bool install(uint32_t slot, const Load& from, uint64_t octets);
   void install_neighbours(const Load& from, uint64_t octets);
 
@@ -193,8 +200,10 @@ struct Spool::Impl {
   std::vector<Batch::Tombstone> nevers;
   std::vector<StoredHandle> stated;
   std::vector<uint16_t> checkpoints;
+  uint32_t ended_later = 0;  // finished messages that are still being moved or read
   Monotonic notes_due = Monotonic::never();
-  Octets encoded;
+  Monotonic checkpoint_again_at{};
+  Octets encoded, moved_states;
   std::vector<RecipientState> states;
 
   // Segments.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The client's side of a context: ciphers, roots, and the memory of hosts spoken to.
 #include <fmt/format.h>
 
 #include "context_impl.h"

@@ -58,10 +58,28 @@ TEST(Check, SaysWhatWouldRun) {
                 "connections, LMTP\n"
                 "  retries      after 1m, 2m, 4m, 8m, 16m, 32m, ... up to 4h, give or take "
                 "20%; returned after 3d\n"
-                "  memory       112 MiB at most\n"
+                "  memory       144 MiB at most\n"
                 "  events       none\n"
                 "  control      /run/ringmta/control.sock, mode 0600\n"
                 "  metrics      127.0.0.1:9465\n");
+}
+
+TEST(Check, SaysThatWhatHasNoRouteGoesByMx) {
+  Directory directory;
+  const Ran all = run_words({"check", "-c", directory.write("a.toml", "hostname = \"a.test\"\n")});
+  EXPECT_EQ(all.status, kDone) << all.err;
+  EXPECT_NE(all.out.find("\n  route        all by MX records, 100 connections a site\n"),
+            std::string::npos)
+      << all.out;
+  const Ran others = run_words({"check", "-c",
+                                directory.write("b.toml",
+                                                "hostname = \"a.test\"\n[[route]]\nname = "
+                                                "\"b\"\ndomains = [\"b.test\"]\nhosts = "
+                                                "[\"192.0.2.1\"]\n[mx]\nconnections_max = 5\n")});
+  EXPECT_NE(others.out.find("\n  route        b: b.test to 192.0.2.1, 100 connections\n"
+                            "               all others by MX records, 5 connections a site\n"),
+            std::string::npos)
+      << others.out;
 }
 
 TEST(Check, TellsMistakesAndGivesTwo) {

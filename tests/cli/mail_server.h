@@ -76,6 +76,15 @@ class MailServer final {
       }
       std::string line = input.substr(0, found);
       input.erase(0, found + end.size());
+      if (line.starts_with("BDAT ")) {
+        const size_t octets = std::stoul(line.substr(5));
+        for (ssize_t count = 1; input.size() < octets && count > 0;) {
+          count = ::recv(peer, buffer, sizeof buffer, 0);
+          if (count > 0) input.append(buffer, static_cast<size_t>(count));
+        }
+        content_ += input.substr(0, octets);
+        input.erase(0, octets);
+      }
       if (in_content_) {
         content_ = line + "\r\n";
         open = reply(peer, ".");

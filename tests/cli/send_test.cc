@@ -54,6 +54,20 @@ TEST(Send, MakesAHeaderForAText) {
   EXPECT_TRUE(server.content().ends_with("\r\n\r\na text\r\n")) << server.content();
 }
 
+TEST(Send, UsesChunkingWithoutTheFinalDotWhereItIsOffered) {
+  MailServer server([](const std::string& line) -> std::string {
+    if (line.starts_with("EHLO")) return "250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+    return plain_answer(line);
+  });
+  const Ran ran =
+      run_words({"send", "--server", server.address(), "--from", "a@a.test", "--to", "bob@b.test"},
+                "Subject: x\n\nbody\n");
+  EXPECT_EQ(ran.status, kDone) << ran.err;
+  EXPECT_TRUE(any_starts_with(server.commands(), "BDAT 20 LAST"));
+  EXPECT_FALSE(any_starts_with(server.commands(), "."));
+  EXPECT_EQ(server.content(), "Subject: x\r\n\r\nbody\r\n");
+}
+
 TEST(Send, ToSeveralTellsEachItsVerdict) {
   MailServer server([](const std::string& line) -> std::string {
     if (line.starts_with("RCPT TO:<no@b.test>")) return "550 5.1.1 no such user\r\n";

@@ -40,6 +40,7 @@ class FakeQueue final {
   queue::SiteId add_site(const std::vector<std::string>& hosts, uint32_t connections_max = 10);
   queue::Site& site(queue::SiteId id) { return sites.at(id.value); }
   void add(queue::SiteId site, const Mail& mail);
+  void drop(queue::SiteId site) { ready_.at(site.value).clear(); }  // what waits, unjudged
   // A job of another shard, to be handed to Pools::lent(); comes back by take_back().
   queue::Job* make_lent(queue::SiteId site, const Mail& mail, ShardId keeper);
   void take_back(queue::Job* job);

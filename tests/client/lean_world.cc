@@ -267,7 +267,7 @@ Job* Queue::next_job(SiteId /*site*/) {
   job->recipients[0].verdict = Verdict::none;
   return job;
 }
-bool Queue::has_work(SiteId /*site*/) const { return impl_->world.to_give > 0; }
+uint32_t Queue::work(SiteId /*site*/) const { return static_cast<uint32_t>(impl_->world.to_give); }
 void Queue::job_done(Job* job) {
   const bool good = job->recipients[0].verdict == Verdict::delivered;
   ++(good ? impl_->world.delivered : impl_->world.other_verdicts);

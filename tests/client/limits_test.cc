@@ -104,6 +104,44 @@ TEST_F(Limits, AnIdleConnectionIsUsedAgainAndEndsByQuit) {
   EXPECT_EQ(pools().counters().timeouts, 0U);
 }
 
+TEST_F(Limits, TheLastConnectionOfABusySiteIsKeptWarm) {
+  ScriptedPeer peer(world, "192.0.2.1:25"), quiet(world, "192.0.2.2:25");
+  peer.script.delay = Milliseconds{100};
+  options.timeouts.idle = seconds(5);
+  options.warm_for = seconds(40);
+  start();
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 4);
+  const queue::SiteId other = queue().add_site({"192.0.2.2:25"}, 4);
+  add(site, 200);
+  add(other, 1);
+  ASSERT_TRUE(run_until_results(201));
+  world.run_for(seconds(20));
+  EXPECT_EQ(peer.open, 1U);
+  EXPECT_EQ(quiet.open, 0U);  // a single message is no habit
+  const uint32_t before = peer.connections;
+  add(site, 1);
+  ASSERT_TRUE(run_until_results(202));
+  EXPECT_EQ(peer.connections, before);
+  world.run_for(seconds(39));
+  EXPECT_EQ(peer.open, 1U);
+  world.run_for(seconds(5));
+  EXPECT_EQ(peer.open, 0U);
+}
+
+TEST_F(Limits, NoMoreConnectionsAreOpenedThanThereAreMessages) {
+  ScriptedPeer peer(world, "192.0.2.1:25");
+  peer.script.delay = seconds(1);
+  start();
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 50);
+  add(site, 30);
+  ASSERT_TRUE(run_until_results(30));
+  const uint32_t before = peer.connections;
+  world.run_for(minutes(2));
+  add(site, 3);
+  ASSERT_TRUE(run_until_results(33));
+  EXPECT_LE(peer.connections, before + 3);
+}
+
 TEST_F(Limits, OneMessageOpensOneConnection) {
   ScriptedPeer peer(world, "192.0.2.1:25");
   peer.script.delay = seconds(1);

@@ -68,6 +68,47 @@ TEST_F(Lending, DoesNotKeepALentJobForEver) {
   EXPECT_EQ(shard->returned[0]->recipients[0].verdict, Verdict::retry_now);
 }
 
+TEST_F(Lending, ReturnsALentJobThatExpiresWhileItWaits) {
+  ScriptedPeer peer(world, "192.0.2.1:25");
+  peer.script.delay = seconds(50);
+  start();
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 1);
+  queue().add(site, mail("own"));
+  world.run_for(seconds(1));
+  pools().lent(queue().make_lent(site, mail("waits"), kOther));
+  queue::Job* late = queue().make_lent(site, mail("late"), kOther);
+  late->expires = world.now() + seconds(5);
+  pools().lent(late);
+  shard->io->ring_doorbell();
+  const Monotonic begun = world.now();
+  ASSERT_TRUE(run([&] { return shard->returned.size() == 1; }));
+  EXPECT_EQ(shard->returned[0], late);
+  EXPECT_EQ(late->recipients[0].verdict, Verdict::retry_now);
+  EXPECT_EQ(late->begun.ns, 0);
+  EXPECT_LE((world.now() - begun).count, 5100);
+}
+
+TEST_F(Lending, KnowsASiteWhileItIsInUseOrFailed) {
+  ScriptedPeer peer(world, "192.0.2.1:25");
+  options.host_retry_after = seconds(30);
+  start();
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 1);
+  EXPECT_FALSE(pools().knows(site));
+  queue().add(site, mail("own"));
+  ASSERT_TRUE(run_until_results(1));
+  EXPECT_TRUE(pools().knows(site));  // its connection is idle
+  world.run_for(seconds(11));
+  EXPECT_FALSE(pools().knows(site));
+  world.refuse(*parse_socket_address("192.0.2.1:25", 25), true);
+  queue().add(site, mail("own"));
+  ASSERT_TRUE(run([&] { return !queue().news.empty(); }));
+  queue().drop(site);
+  world.run_for(seconds(40));
+  EXPECT_TRUE(pools().knows(site));  // a second failure would wait longer
+  world.run_for(seconds(40));
+  EXPECT_FALSE(pools().knows(site));
+}
+
 // ---- the end
 
 struct Stopping : Relay {

@@ -98,11 +98,22 @@ TEST(Together, DiskForASegmentOrTwo) {
 
 TEST(Together, LimitsBeyondTheMachinesMemory) {
   const Machine machine{{0, 1}, 4ULL << 30, 0};
-  EXPECT_EQ(told_of("[spool]\nmemory_max = \"2GiB\"\n", machine),
-            "test.toml:7: spool.memory_max: at their limits 2 shards take 5184 MiB of memory, the "
-            "machine has 4096 MiB: lower [spool] memory_max (per shard, now 2GiB) or the number of "
-            "shards\n");
+  EXPECT_EQ(
+      told_of("[spool]\nmemory_max = \"2GiB\"\n", machine),
+      "test.toml:7: spool.memory_max: at their limits 2 shards may take 5248 MiB of memory, the "
+      "machine has 4096 MiB: lower [spool] memory_max (per shard, now 2GiB) or the number of "
+      "shards\n");
   EXPECT_EQ(told_of("[spool]\nmemory_max = \"1GiB\"\n", machine), "");
+}
+
+TEST(Together, DefaultsBeyondTheMachinesMemoryAreWarnedAbout) {
+  Machine machine{{}, 1ULL << 30, 0};
+  for (int cpu = 0; cpu < 16; ++cpu) machine.cpus.push_back(cpu);
+  EXPECT_EQ(told_of("", machine),
+            "warning: test.toml: spool.memory_max: at their limits 16 shards may take 2024 MiB of "
+            "memory, the machine has 1024 MiB: lower [spool] memory_max (per shard, now 50MiB) or "
+            "the number of shards\n");
+  EXPECT_EQ(parse_with("[shards]\ncount = 16\n", machine).errors.size(), 1U);
 }
 
 TEST(Together, SocketsForAllSessions) {
@@ -180,8 +191,7 @@ TEST(Together, RoutesThatLeadNowhere) {
             "\"192.0.2.1:25\" or \"[2001:db8::1]:25\"\n");
   EXPECT_EQ(told_of_file("[[route]]\nname = \"a\"\ndomains = [\"example.org\"]\nhosts = "
                          "[\"192.0.2.1\"]\n"),
-            "warning: test.toml:4: route.domains: no route serves \"*\": mail to any other domain "
-            "has nowhere to go\n");
+            "");
 }
 
 TEST(Together, ARelayDoesNotDeliverToItself) {
@@ -206,6 +216,65 @@ TEST(Together, UnixSocketsSpeakLmtp) {
             "test.toml:5: route.hosts: /run/lmtp is a Unix socket: set lmtp = true if it speaks "
             "LMTP\n");
   EXPECT_EQ(told_of_file(route + "lmtp = true\n"), "");
+}
+
+TEST(Schedules, OfARouteAndOfDomainsTakeWhatTheyDoNotSayFromAll) {
+  const Loaded loaded = parse_with(
+      "[route.retry]\nfirst = \"10s\"\n"
+      "[[retry.rule]]\ndomains = [\"a.test\"]\nexpire_after = \"1d\"\n"
+      "[retry]\nfirst = \"2m\"\nfactor = 3\n");
+  ASSERT_TRUE(loaded.errors.empty()) << all_texts(loaded);
+  const queue::RetryOptions& route = *loaded.settings.queue.routes[0].retry;
+  EXPECT_EQ(route.first, seconds(10));
+  EXPECT_EQ(route.factor, 3);
+  const queue::RetryRule& rule = loaded.settings.queue.retry_rules[0];
+  EXPECT_EQ(rule.domains, std::vector<std::string>{"a.test"});
+  EXPECT_EQ(rule.retry.first, minutes(2));
+  EXPECT_EQ(rule.retry.expire_after, hours(24));
+  EXPECT_FALSE(parse_with("").settings.queue.routes[0].retry.has_value());
+}
+
+TEST(Schedules, AreCheckedEachByItself) {
+  EXPECT_EQ(told_of("[route.retry]\nfirst = \"2h\"\nlongest = \"1h\"\n"),
+            "test.toml:8: route.retry.longest: longest (1h) is shorter than first (2h): exchange "
+            "them or leave longest out\n");
+  EXPECT_EQ(
+      told_of("[[retry.rule]]\ndomains = [\"a.test\"]\nfirst = \"2h\"\nexpire_after = "
+              "\"1h\"\n"),
+      "warning: test.toml:9: retry.rule.expire_after: expire_after (1h) is shorter than first "
+      "(2h): what fails once is never tried again\n");
+  EXPECT_EQ(parse_with("[route.retry]\nfirst = \"6h\"\n").settings.queue.routes[0].retry->longest,
+            hours(6));
+}
+
+TEST(Schedules, OfTheSameDomainAreToldApart) {
+  EXPECT_EQ(told_of("[[retry.rule]]\ndomains = [\"a.test\"]\n[[retry.rule]]\ndomains = "
+                    "[\"b.test\", \"A.test\"]\n"),
+            "test.toml:9: retry.rule.domains: \"a.test\" stands in line 7 already: take it out of "
+            "one of them\n");
+  EXPECT_EQ(
+      told_of("[[retry.rule]]\ndomains = []\n"),
+      "test.toml:7: retry.rule.domains: is empty: write which domains the schedule is for, or "
+      "change [retry]\n");
+  EXPECT_EQ(told_of("[[retry.rule]]\nfirst = \"1m\"\n"),
+            "test.toml:6: retry.rule.domains: is missing: write domains = [\"example.org\"] in "
+            "[[retry.rule]]\n");
+}
+
+TEST(Together, WaitsForServersThatRunBackwards) {
+  EXPECT_NE(
+      told_of("[dns]\nattempt_timeout_max = \"500ms\"\n")
+          .find("test.toml:7: dns.attempt_timeout_max: attempt_timeout_max (500ms) is shorter "
+                "than attempt_timeout (1s): exchange them or leave attempt_timeout_max out\n"),
+      std::string::npos);
+  EXPECT_EQ(parse_with("[dns]\nattempt_timeout = \"5s\"\n").settings.resolver.attempt_timeout_max,
+            seconds(5));
+  EXPECT_NE(told_of("[dns.cache]\nttl_min = \"2d\"\n").find("test.toml:7: dns.cache.ttl_"),
+            std::string::npos);
+  std::string many = "[dns]\nservers = [";
+  for (int i = 1; i <= 9; ++i) many += "\"192.0.2." + std::to_string(i) + "\",";
+  EXPECT_NE(told_of(many + "]\n").find("test.toml:7: dns.servers: has 9 servers, 8 are possible\n"),
+            std::string::npos);
 }
 
 TEST(Together, DangersAreWarnedAbout) {

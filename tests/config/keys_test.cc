@@ -27,6 +27,7 @@ struct Row {
 };
 
 const queue::Route& route(S s) { return s.queue.routes.back(); }
+const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
 
 template <typename T>
 std::vector<std::string> texts(const std::vector<T>& elements) {
@@ -80,6 +81,27 @@ const Row kRows[] = {
     {"retry.jitter", "0", [](S s) { return s.queue.retry.jitter == 0.0; }},
     {"retry.expire_after", "\"5d\"", [](S s) { return s.queue.retry.expire_after == hours(120) && s.server.expire_after == hours(120); }},
     {"retry.delay_notice_after", "\"1h\"", [](S s) { return s.queue.retry.delay_notice_after == hours(1); }},
+    {"route.retry.first", "\"1s\"", [](S s) { return route(s).retry->first == seconds(1); }},
+    {"route.retry.factor", "1.5", [](S s) { return route(s).retry->factor == 1.5; }},
+    {"route.retry.longest", "\"2h\"", [](S s) { return route(s).retry->longest == hours(2); }},
+    {"route.retry.jitter", "0", [](S s) { return route(s).retry->jitter == 0.0; }},
+    {"route.retry.expire_after", "\"5d\"", [](S s) { return route(s).retry->expire_after == hours(120); }},
+    {"route.retry.delay_notice_after", "\"1h\"", [](S s) { return route(s).retry->delay_notice_after == hours(1); }},
+    {"retry.rule.first", "\"1s\"", [](S s) { return rule(s).retry.first == seconds(1); }},
+    {"retry.rule.factor", "1.5", [](S s) { return rule(s).retry.factor == 1.5; }},
+    {"retry.rule.longest", "\"2h\"", [](S s) { return rule(s).retry.longest == hours(2); }},
+    {"retry.rule.jitter", "0", [](S s) { return rule(s).retry.jitter == 0.0; }},
+    {"retry.rule.expire_after", "\"5d\"", [](S s) { return rule(s).retry.expire_after == hours(120); }},
+    {"retry.rule.delay_notice_after", "\"1h\"", [](S s) { return rule(s).retry.delay_notice_after == hours(1); }},
+    {"retry.rule.domains", "[\"Example.org\"]", [](S s) { return rule(s).domains == Texts{"example.org"}; }},
+    {"mx.connections_max", "5", [](S s) { return s.queue.mx.connections_max == 5; }},
+    {"mx.messages_per_connection_max", "50", [](S s) { return s.queue.mx.messages_per_connection_max == 50; }},
+    {"mx.recipients_per_message_max", "20", [](S s) { return s.queue.mx.recipients_per_message_max == 20; }},
+    {"mx.port", "2525", [](S s) { return s.mx.port == 2525; }},
+    {"mx.inet4", "false", [](S s) { return !s.mx.inet4; }},
+    {"mx.inet6", "false", [](S s) { return !s.mx.inet6; }},
+    {"mx.hosts_max", "4", [](S s) { return s.mx.hosts_max == 4; }},
+    {"mx.addresses_per_host_max", "3", [](S s) { return s.mx.addresses_per_host_max == 3; }},
     {"queue.postmaster", "\"postmaster@example.org\"", [](S s) { return s.queue.postmaster == "postmaster@example.org"; }},
     {"queue.dsn_return_max", "\"1MiB\"", [](S s) { return s.queue.dsn_return_max == 1 << 20; }},
 
@@ -98,7 +120,12 @@ const Row kRows[] = {
     {"client.connections_max", "1000", [](S s) { return s.client.connections_max == 1000; }},
     {"client.host_retry_after", "\"20s\"", [](S s) { return s.client.host_retry_after == seconds(20); }},
     {"client.host_retry_longest", "\"1h\"", [](S s) { return s.client.host_retry_longest == hours(1); }},
-    {"client.deliver_to_loopback", "true", [](S s) { return s.client.deliver_to_loopback; }},
+    {"client.hosts_tried_max", "3", [](S s) { return s.client.hosts_tried_max == 3; }},
+    {"client.connection_age_max", "\"1m\"", [](S s) { return s.client.connection_age_max == minutes(1); }},
+    {"client.lent_wait_max", "\"30s\"", [](S s) { return s.client.lent_wait_max == seconds(30); }},
+    {"client.stalled_after", "\"1m\"", [](S s) { return s.client.stalled_after == minutes(1); }},
+    {"client.deliver_to_loopback", "true", [](S s) { return s.client.deliver_to_loopback && s.mx.refused_addresses.size() + 2 == dns::never_mail_hosts().size(); }},
+    {"client.warm_for", "\"25s\"", [](S s) { return s.client.warm_for == seconds(25); }},
     {"client.source4", "\"192.0.2.7\"", [](S s) { return s.client.source4.text() == "192.0.2.7:0" && s.client.source6.length == 0; }},
     {"client.source6", "\"2001:db8::7\"", [](S s) { return s.client.source6.text() == "[2001:db8::7]:0" && s.client.source4.length == 0; }},
     {"client.pipelining", "false", [](S s) { return !s.client.session.pipelining; }},
@@ -125,12 +152,27 @@ const Row kRows[] = {
     {"shards.count", "3", [](S s) { return s.shards == 3; }},
     {"shards.cpus", "\"3,0-1\"", [](S s) { return s.cpus == std::vector<int>{3, 0, 1}; }, "shards.count"},
     {"dns.resolve_interval", "\"1m\"", [](S s) { return s.resolve_interval == minutes(1); }},
-    {"dns.servers", "[\"127.0.0.1:5353\", \"192.0.2.53\"]", [](S s) { return texts(s.dns.servers) == Texts{"127.0.0.1:5353", "192.0.2.53:53"}; }},
-    {"dns.mx_port", "2525", [](S s) { return s.dns.mx_port == 2525; }},
+    {"dns.servers", "[\"127.0.0.1:5353\", \"192.0.2.53\"]", [](S s) { return texts(s.resolver.servers) == Texts{"127.0.0.1:5353", "192.0.2.53:53"}; }},
+    {"dns.attempt_timeout", "\"250ms\"", [](S s) { return s.resolver.attempt_timeout == Milliseconds{250}; }},
+    {"dns.attempt_timeout_max", "\"3s\"", [](S s) { return s.resolver.attempt_timeout_max == seconds(3); }},
+    {"dns.query_timeout", "\"20s\"", [](S s) { return s.resolver.query_timeout == seconds(20); }},
+    {"dns.tcp_timeout", "\"7s\"", [](S s) { return s.resolver.tcp_timeout == seconds(7); }},
+    {"dns.tcp_idle", "\"8s\"", [](S s) { return s.resolver.tcp_idle == seconds(8); }},
+    {"dns.slow_after", "\"2s\"", [](S s) { return s.resolver.slow_after == seconds(2); }},
+    {"dns.queries_max", "100", [](S s) { return s.resolver.queries_max == 100; }},
+    {"dns.waiting_max", "200", [](S s) { return s.resolver.waiting_max == 200; }},
+    {"dns.tcp_connections_max", "10", [](S s) { return s.resolver.tcp_connections_max == 10; }},
+    {"dns.random_capitals", "true", [](S s) { return s.resolver.random_capitals; }},
+    {"dns.cache.memory_max", "\"8MiB\"", [](S s) { return s.resolver.cache.octets_max == 8 << 20; }},
+    {"dns.cache.ttl_min", "\"1m\"", [](S s) { return s.resolver.cache.ttl_min == minutes(1); }},
+    {"dns.cache.ttl_max", "\"12h\"", [](S s) { return s.resolver.cache.ttl_max == hours(12); }},
+    {"dns.cache.negative_ttl_max", "\"10m\"", [](S s) { return s.resolver.cache.negative_ttl_max == minutes(10); }},
+    {"dns.cache.failure_ttl", "\"45s\"", [](S s) { return s.resolver.cache.failure_ttl == seconds(45); }},
     {"ring.entries", "1024", [](S s) { return s.io.entries == 1024; }},
     {"ring.receive_buffers", "256", [](S s) { return s.io.receive_buffers == 256; }},
     {"ring.receive_buffer_size", "\"32KiB\"", [](S s) { return s.io.receive_buffer_size == 32768; }},
     {"ring.streams_max", "100000", [](S s) { return s.io.streams_max == 100000; }},
+    {"ring.datagrams_max", "1000", [](S s) { return s.io.datagrams_max == 1000; }},
     {"ring.linger_max", "\"1s\"", [](S s) { return s.io.linger_max == seconds(1); }},
 };
 // clang-format on
@@ -152,6 +194,13 @@ Placed placed(const Key& key, std::string_view value) {
                             normal("route.hosts", "hosts = [\"192.0.2.25:25\"]");
   if (key.section.empty()) return {line + top + "[[route]]\n" + route, 1};
   if (key.section == "route") return {top + "[[route]]\n" + line + route, 3};
+  if (key.section == "route.retry") {
+    return {top + "[[route]]\n" + route + "[route.retry]\n" + line, 7};
+  }
+  if (key.section == "retry.rule") {
+    const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
+    return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
+  }
   return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
 }
 
@@ -177,16 +226,32 @@ TEST(Keys, EachHasItsRowHere) {
 
 class EachKey : public testing::TestWithParam<Row> {};
 
+// With a schedule of its own for the route and for a domain where the file has none.
+Settings with_elements(Settings settings) {
+  auto& route_schedule = settings.queue.routes.back().retry;
+  if (!route_schedule) route_schedule = settings.queue.retry;
+  if (settings.queue.retry_rules.empty()) {
+    settings.queue.retry_rules.push_back({{}, settings.queue.retry});
+  }
+  return settings;
+}
+
 TEST_P(EachKey, SetsItsSettingAndNoOther) {
   const Loaded before = parse_with("");
   const Loaded after = parse_row(GetParam());
   ASSERT_TRUE(before.errors.empty()) << all_texts(before);
   ASSERT_TRUE(after.errors.empty()) << all_texts(after);
-  EXPECT_FALSE(GetParam().holds(before.settings)) << "the row's value is the default";
+  EXPECT_FALSE(GetParam().holds(with_elements(before.settings))) << "the value is the default";
   EXPECT_TRUE(GetParam().holds(after.settings));
+  const Settings then = with_elements(before.settings);
+  const Settings now = with_elements(after.settings);
   for (const Key& key : keys()) {
+    const bool same_in_schedules = key.default_text == "as in [retry]" &&
+                                   std::string(GetParam().path) == "retry." + std::string(key.name);
+    const bool of_the_rule = key.path() == "retry.rule.domains";
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
-    EXPECT_EQ(show_value(key, after.settings), show_value(key, before.settings)) << key.path();
+    if (same_in_schedules || of_the_rule) continue;
+    EXPECT_EQ(show_value(key, now), show_value(key, then)) << key.path();
   }
 }
 

@@ -12,7 +12,7 @@ class Hostile : public Rig {
   void SetUp() override {
     Rig::SetUp();
 #ifndef RINGMTA_SIMULATED
-    options.attempt_timeout = Milliseconds{300};
+    options.attempt_timeout = Milliseconds{500};
 #endif
   }
   static std::string genuine(ScriptedServer& server, const Asked& asked) {
@@ -108,7 +108,14 @@ TEST_F(Hostile, WhoGuessesTooOftenMakesUsAskByTcp) {
 TEST_F(Hostile, IdsAndPortsDoNotRepeat) {
   ScriptedServer& server = add_server();
   start();
-  for (int i = 0; i < 300; ++i) ask_and_wait("n" + std::to_string(i) + ".example", RecordType::a);
+#ifdef RINGMTA_SIMULATED
+  constexpr size_t kQuestions = 3000;
+#else
+  constexpr size_t kQuestions = 300;
+#endif
+  for (size_t i = 0; i < kQuestions; ++i) {
+    ask_and_wait("n" + std::to_string(i) + ".example", RecordType::a);
+  }
   std::set<uint16_t> ids;
   std::set<uint16_t> ports;
   std::map<uint16_t, int> by_port;
@@ -117,15 +124,39 @@ TEST_F(Hostile, IdsAndPortsDoNotRepeat) {
     ports.insert(asked.from.port());
     ++by_port[asked.from.port()];
   }
-  EXPECT_GE(ids.size(), 295U);  // 300 of 65536: a double now and then
-  EXPECT_GE(ports.size(), 16U);
-  for (const auto& [port, uses] : by_port) EXPECT_LE(uses, 64);
+  EXPECT_GE(ids.size(), kQuestions * 95 / 100);  // of 65536: a double now and then
+  EXPECT_GE(ports.size(), 15U);
+#ifdef RINGMTA_SIMULATED
+  EXPECT_GE(ports.size(), 40U);
+  for (const auto& [port, uses] : by_port) EXPECT_LE(uses, 128) << port;  // twice drawn: twice 64
+#endif
   int in_order = 0;
   for (size_t i = 1; i < server.asked.size(); ++i) {
     if (server.asked[i].id == static_cast<uint16_t>(server.asked[i - 1].id + 1)) ++in_order;
   }
-  EXPECT_LE(in_order, 3);
+  EXPECT_LE(in_order, 5);
 }
+
+#ifdef RINGMTA_SIMULATED
+TEST_F(Hostile, APortIsNotUsedForLong) {
+  ScriptedServer& server = add_server();
+  start();
+  std::map<uint16_t, std::pair<Monotonic, Monotonic>> used;
+  for (int i = 0; i < 300; ++i) {
+    ask_and_wait("n" + std::to_string(i) + ".example", RecordType::a);
+    const auto [entry, fresh] =
+        used.try_emplace(server.asked.back().from.port(), io->now(), io->now());
+    entry->second.second = io->now();
+    drive_for(seconds(1));
+  }
+  EXPECT_GT(used.size(), 100U);
+  size_t long_used = 0;
+  for (const auto& [port, times] : used) {
+    if (times.second - times.first > seconds(11)) ++long_used;
+  }
+  EXPECT_LE(long_used, 2U);  // drawn twice
+}
+#endif
 
 TEST_F(Hostile, CapitalsAreMixedAndMustComeBack) {
   ScriptedServer& server = add_server();
@@ -242,6 +273,23 @@ TEST_F(Hostile, NonsenseOverTcpIsRefused) {
     const std::string name = "twice" + std::to_string(i) + ".example";
     EXPECT_EQ(ask_and_wait(name, RecordType::mx).texts(), Texts{"10 genuine.example"});
   }
+}
+
+// What comes behind an answer must not be taken for the beginning of the next one.
+TEST_F(Hostile, TrailingOctetsOverTcpEndTheConnection) {
+  ScriptedServer& server = add_server();
+  server.udp_octets_max = 0;
+  start();
+  size_t number = 0;
+  for (const char* trailer : {"x", "xx", "a longer one"}) {
+    server.tcp_trailer = trailer;
+    for (int i = 0; i < 4; ++i) {
+      const std::string name = "n" + std::to_string(number++) + ".example";
+      server.add(name + ". 300 IN A 192.0.2.1");
+      EXPECT_NE(ask_and_wait(name, RecordType::a).records.failure, Failure::malformed) << name;
+    }
+  }
+  EXPECT_GE(server.connections, 6U);
 }
 
 TEST_F(Hostile, ASilentTcpServerEndsByTheTimeout) {

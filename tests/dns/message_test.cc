@@ -327,6 +327,11 @@ TEST_F(DnsMessage, PointersThatLoopOrGoForwardsAreMalformed) {
   EXPECT_EQ(read(begin_answer(1) + "\1x" + pointer_to(kFirstRecord) + rest, mx_of("a")),
             Verdict::malformed);
   EXPECT_EQ(read(begin_answer(1) + pointer_to(0x3FFF) + rest, mx_of("a")), Verdict::malformed);
+  // Forwards to what would be a name.
+  EXPECT_EQ(read(begin_answer(1) + pointer_to(kFirstRecord + 14) + fixed_part(kMx, 5) +
+                     std::string("\0\1\1b\0", 5),
+                 mx_of("a")),
+            Verdict::malformed);
   // Within the data, where ldns would follow it.
   EXPECT_EQ(read(begin_answer(1) + pointer_to(12) + fixed_part(kMx, 4) + std::string("\0\1", 2) +
                      pointer_to(kFirstRecord + 14),
@@ -404,17 +409,28 @@ TEST_F(DnsMessage, ThousandsOfAliasesAreTooMany) {
   expect_cheap(begin_answer(count) + records, mx_of("a"), Verdict::malformed);
 }
 
+// The data of an NS record, which nobody reads: pointers, each to the one before it.
+std::string ladder_of(size_t pointers) {
+  std::string ladder = pointer_to(12);
+  for (size_t i = 1; i < pointers; ++i) ladder += pointer_to(kFirstRecord + 12 + 2 * (i - 1));
+  return pointer_to(12) + fixed_part(kNs, static_cast<uint16_t>(ladder.size())) + ladder;
+}
+
+TEST_F(DnsMessage, NoNameFollowsManyPointers) {
+  for (const size_t pointers : {20, 40}) {
+    const std::string octets = begin_answer(2) + ladder_of(pointers) +
+                               pointer_to(kFirstRecord + 12 + 2 * (pointers - 1)) +
+                               fixed_part(kMx, 4) + std::string("\0\1", 2) + pointer_to(12);
+    EXPECT_EQ(read(octets, mx_of("a")), pointers == 20 ? Verdict::good : Verdict::malformed);
+  }
+}
+
 // Each name is a pointer to a pointer to a pointer ...: without a bound their number squared.
 TEST_F(DnsMessage, ChainsOfPointersAreCutShort) {
-  std::string ladder;
-  const size_t begin = kFirstRecord + 2 + 10;  // within the data of an NS record
-  for (size_t at = begin; at < 16'000; at += 2) ladder += pointer_to(at == begin ? 12 : at - 2);
-  std::string records =
-      pointer_to(12) + fixed_part(kNs, static_cast<uint16_t>(ladder.size())) + ladder;
+  std::string records = ladder_of(8000);
   uint16_t count = 1;
   while (kFirstRecord + records.size() < 65'000) {
-    records +=
-        pointer_to(15'990) + fixed_part(kMx, 4) + std::string("\0\1", 2) + pointer_to(15'990);
+    records += pointer_to(15'991) + fixed_part(kNs, 2) + pointer_to(12);
     ++count;
   }
   expect_cheap(begin_answer(count) + records, mx_of("a"), Verdict::malformed);

@@ -147,6 +147,10 @@ size_t ScriptedServer::count(const std::string& name, RecordType type) const {
 
 void ScriptedServer::stop_listening() { io->stop_listening(listener_); }
 
+void ScriptedServer::close_connections() {
+  for (const auto& one : connections_) io->close(one->stream, ring::CloseMode::graceful);
+}
+
 void ScriptedServer::send_from_here(const SocketAddress& to, const std::string& octets) {
   io->send_datagram(socket_, as_bytes(octets), &to);
 }
@@ -161,7 +165,7 @@ void ScriptedServer::reply(const Asked& question, const std::string& octets) {
   std::string framed;
   framed += static_cast<char>(octets.size() >> 8);
   framed += static_cast<char>(octets.size());
-  to->out.push_back(std::make_unique<std::string>(framed + octets));
+  to->out.push_back(std::make_unique<std::string>(framed + octets + tcp_trailer));
   flush(*to);
 }
 

@@ -69,8 +69,10 @@ class ScriptedServer {
 
   size_t udp_octets_max = 1232;  // a longer answer is cut over UDP
   bool close_tcp_after_answer = false;
+  std::string tcp_trailer;  // sent right behind each answer
   void turn(Monotonic until);
   void stop_listening();  // no TCP any more
+  void close_connections();
 
   size_t count(const std::string& lower_name, RecordType type) const;
 

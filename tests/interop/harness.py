@@ -132,8 +132,16 @@ class Lab:
         sink = Sink(self, options, record, verify, port or free_port())
         return sink
 
-    def relay(self, hosts, extra="", shards=1, port=None, sections=""):
-        return Relay(self, hosts, extra, shards, port or free_port(), sections)
+    def relay(self, hosts, extra="", shards=1, port=None, sections="", retry=""):
+        """`hosts`: smart hosts for everything; None: delivery by MX."""
+        return Relay(self, hosts, extra, shards, port or free_port(), sections, retry)
+
+    def smtp_sink(self, port, *options):
+        """Postfix's; as root it wants to be told whom to become."""
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        sink = self.start("smtp-sink", [tool("smtp-sink", "postfix"), *user, *options, f"127.0.0.1:{port}", "1000"])
+        sink.wait_for_port(port)
+        return sink
 
 
 class Sink:
@@ -173,14 +181,17 @@ class Sink:
 
 
 class Relay:
-    def __init__(self, lab, hosts, extra, shards, port, sections):
+    def __init__(self, lab, hosts, extra, shards, port, sections, retry):
         self.lab = lab
         self.port = port
         self.spool = lab.directory / "spool"
         self.events_file = lab.directory / "events.jsonl"
         self.control = lab.directory / "control.sock"
         self.configuration = lab.directory / "ringmta.toml"
-        listed = ", ".join(f'"{host}"' for host in hosts)
+        route = ""
+        if hosts is not None:
+            listed = ", ".join(f'"{host}"' for host in hosts)
+            route = f'[[route]]\nname = "next"\ndomains = ["*"]\nhosts = [{listed}]'
         self.configuration.write_text(f"""
 hostname = "relay.test"
 {extra}
@@ -192,13 +203,11 @@ listen = ["127.0.0.1:{port}"]
 directory = "{self.spool}"
 segment_size = "128MiB"
 disk_reserve = "16MiB"
-[[route]]
-name = "next"
-domains = ["*"]
-hosts = [{listed}]
+{route}
 [retry]
 first = "1s"
 longest = "2s"
+{retry}
 [events]
 file = "{self.events_file}"
 [control]
@@ -227,6 +236,10 @@ socket = "{self.control}"
 
     def total(self, room, name):
         return sum(shard[room][name] for shard in self.status()["shards"])
+
+    def wait_for_total(self, room, name, wanted):
+        """The shards publish their counters a few times a second."""
+        until(lambda: self.total(room, name) == wanted, f"{room}.{name} to be {wanted}: {self.total(room, name)}")
 
     def events(self, kind=None):
         if not self.events_file.exists():
@@ -280,6 +293,10 @@ def without_trace(message):
 
 def equal(got, wanted, what=""):
     if got != wanted:
+        if isinstance(got, bytes) and isinstance(wanted, bytes):
+            at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+            raise AssertionError(f"{what}: {len(got)} octets, wanted {len(wanted)}; from octet {at} on "
+                                 f"got {got[at:at + 100]!r}, wanted {wanted[at:at + 100]!r}")
         raise AssertionError(f"{what}: got {got!r:.500}, wanted {wanted!r:.500}")
 
 

@@ -42,6 +42,16 @@ void no_damage(const Recovery::Report& report) {
   }
 }
 
+SpoolCounters total;
+
+void add(const SpoolCounters& counters) {
+  total.recycled_segments += counters.recycled_segments;
+  total.checkpoints += counters.checkpoints;
+  total.compacted_messages += counters.compacted_messages;
+  total.evictions += counters.evictions;
+  total.write_errors += counters.write_errors;
+}
+
 void run_one(uint64_t seed, const Plan& plan) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   sim::WorldOptions world_options;
@@ -70,9 +80,14 @@ void run_one(uint64_t seed, const Plan& plan) {
       for (uint64_t i = 0; i < actions; ++i) model.act();
       if (plan.faults && choice.below(100) == 0) inject(world, choice);
       keeper.turn(Milliseconds{static_cast<int64_t>(choice.below(20))});
+      if (choice.below(60) == 0) {  // long enough that what is mostly dead is compacted
+        const Monotonic end = keeper.io->now() + seconds(static_cast<int64_t>(choice.below(12)));
+        while (keeper.io->now() < end) keeper.turn(seconds(1));
+      }
       model.listen();
       if (::testing::Test::HasFatalFailure()) return;
     }
+    add(keeper.spool->counters());
     ring::Io* dead[] = {keeper.io.get()};
     world.crash(dead, choice.below(3) == 0 ? sim::Crash::process : sim::Crash::power);
     keeper.stop();
@@ -89,6 +104,7 @@ void run_one(uint64_t seed, const Plan& plan) {
 }
 
 void run(const Plan& plan) {
+  total = {};
   const char* only = std::getenv("SPOOL_SEED");
   if (only != nullptr) return run_one(std::strtoull(only, nullptr, 10), plan);
   const char* more = std::getenv("SPOOL_SEEDS");
@@ -97,6 +113,12 @@ void run(const Plan& plan) {
     run_one(seed, plan);
     if (::testing::Test::HasFailure()) return;
   }
+  // The seeds led through all of it.
+  EXPECT_GT(total.recycled_segments, seeds);
+  EXPECT_GT(total.checkpoints, 0U);
+  EXPECT_GT(total.compacted_messages, 0U);
+  EXPECT_GT(total.evictions, 0U);
+  EXPECT_EQ(total.write_errors > 0, plan.faults);
 }
 
 TEST(Crash, LosesNothing) { run({}); }

@@ -167,7 +167,7 @@ void Model::compare() {
   for (auto& [id, found] : keeper_.found) {
     ASSERT_TRUE(mail_.contains(id)) << "a message nobody knows";
     Knowledge& known = mail_.at(id);
-    ASSERT_FALSE(known.settled) << "letter " << known.letter.number << " came back";
+    ASSERT_FALSE(known.settled) << "letter " << known.letter.number << " came back, id " << id;
     ASSERT_EQ(found.sender, known.letter.sender());
     ASSERT_EQ(found.recipients.size(), known.letter.recipients);
     known.handle = found.handle;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the certificates of the TLS tests with OpenSSL: make_certificates.py DIRECTORY STAMP. In NAME.pem the certificate
-is followed by its intermediates, NAME.key is its key."""
+is followed by its issuers, which are in NAME.issuers too; NAME.key is its key."""
 
 import pathlib
 import subprocess
@@ -67,10 +67,11 @@ class Maker:
         self.openssl("ca", "-batch", "-config", self.path("ca.cnf"), "-in", self.path(f"{name}.csr"), *signer,
                      "-startdate", dates[0], "-enddate", dates[1], "-md", digest, "-notext",
                      "-extfile", self.path("extensions.cnf"), "-out", self.path(f"{name}.pem"))
-        text = self.path(f"{name}.pem").read_text()
-        for one in chain:
-            text += self.path(f"{one}.pem").read_text()
-        self.path(f"{name}.pem").write_text(text)
+        issuers = "".join(self.path(f"{one}.pem").read_text() for one in chain)
+        if issuers:
+            self.path(f"{name}.issuers").write_text(issuers)
+        with self.path(f"{name}.pem").open("a") as file:
+            file.write(issuers)
 
 
 def main():
@@ -86,6 +87,11 @@ def main():
     make.certificate("future", "ecdsa", "root", mail, dates=FUTURE)
     make.certificate("self_signed", "ecdsa", None, mail)
     make.certificate("unknown_root", "rsa", "other_root", mail)
+    make.certificate("unknown_chain", "rsa", "other_root", mail, chain=["other_root"])
+    make.certificate("expired_root", "ecdsa", None, is_ca=True, dates=PAST)
+    make.certificate("expired_chain", "ecdsa", "expired_root", mail, chain=["expired_root"])
+    make.certificate("expired_between", "ecdsa", "root", is_ca=True, dates=PAST)
+    make.certificate("expired_issuer", "ecdsa", "expired_between", mail, chain=["expired_between"])
     make.certificate("weak_key", "rsa1024", "root", mail)
     make.certificate("weak_hash", "rsa", "root", mail, digest="sha1")
     make.certificate("no_names", "ecdsa", "root", subject="mail.example.com")

@@ -42,6 +42,7 @@ TEST(Verification, Refuses) {
   expect_refusal("future", "not valid yet");
   expect_refusal("self_signed", "self-signed");
   expect_refusal("unknown_root", "not issued by a trusted authority");
+  expect_refusal("unknown_chain", "not issued by a trusted authority");
   expect_refusal("weak_key", "too weak");
   expect_refusal("weak_hash", "broken hash");
   expect_refusal("no_names", "not for the name 'mail.example.com'");
@@ -60,6 +61,21 @@ TEST(Verification, NoneTakesAnyCertificate) {
     talk.send(talk.client, "encrypted all the same");
     EXPECT_EQ(talk.server.plaintext, "encrypted all the same") << talk.client.session.error();
     EXPECT_FALSE(talk.client.session.facts().verified);
+  }
+}
+
+// What an unverified peer showed must not count for the next verified one.
+TEST(Verification, NothingIsLearntFromUnverifiedPeers) {
+  const auto client = client_context();
+  for (const char* name : {"unknown_chain", "expired_chain", "expired_issuer"}) {
+    for (int round = 0; round < 2; ++round) {
+      Conversation unverified(server_context({name}), client);
+      unverified.run();
+      unverified.expect_open();
+      Conversation verified(server_context({name}), client, full("mail.example.com"));
+      verified.run();
+      EXPECT_TRUE(verified.client.failed) << name;
+    }
   }
 }
 
@@ -113,6 +129,21 @@ TEST(ClientCertificates, FingerprintAndVerification) {
     EXPECT_FALSE(other->server.session.facts().verified) << name;
     EXPECT_EQ(other->server.session.facts().peer_fingerprint.size(), 64u) << name;
     EXPECT_NE(other->server.session.facts().peer_fingerprint, known) << name;
+  }
+
+  // An issuer that came with a certificate never becomes a root for the next one.
+  ServerOptions options;
+  options.certificates = {certificate_text("mail_ecdsa")};
+  options.ask_client_certificate = true;
+  options.client_roots_pem = text_of("root.pem");
+  const auto server = server_context(options);
+  for (const char* name : {"unknown_chain", "unknown_chain", "unknown_root", "expired_chain",
+                           "expired_chain", "expired_issuer", "expired_issuer"}) {
+    ClientOptions client;
+    client.certificate = certificate_text(name);
+    Conversation talk(server, client_context(client));
+    talk.run();
+    EXPECT_FALSE(talk.server.session.facts().verified) << name;
   }
 
   const auto none = talk_of("root", "");

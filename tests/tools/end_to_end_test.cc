@@ -45,6 +45,12 @@ TEST_P(EveryMode, EveryMessageArrivesOnceAndUnchanged) {
   EXPECT_EQ(got["early_input"], 0);
   EXPECT_EQ(got["connections_broken"], 0);
   EXPECT_EQ(sent["connections_lost"], 0);
+  EXPECT_EQ(sent["books"]["replies_250"], sent["accepted"]);
+  EXPECT_EQ(sent["books"]["booked"], sent["accepted"]);
+  EXPECT_EQ(sent["books"]["balance"], true);
+  uint64_t samples = 0;
+  for (const auto& bar : sent["latency_histogram"]) samples += bar["count"].get<uint64_t>();
+  EXPECT_EQ(samples, sent["accepted"]);
 }
 
 INSTANTIATE_TEST_SUITE_P(

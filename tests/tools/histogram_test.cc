@@ -48,6 +48,27 @@ TEST(Histogram, AnyQuantileIsWithinTwoPercentAndNotTooLow) {
   EXPECT_EQ(histogram->max(), values.back());
 }
 
+TEST(Histogram, CountsUpToAValue) {
+  const auto histogram = std::make_unique<Histogram>();
+  std::vector<uint64_t> values;
+  Prng prng(5);
+  for (int i = 0; i < 5'000; ++i) {
+    values.push_back(prng.below(10'000'000));
+    histogram->add(values.back());
+  }
+  const auto exact = [&](double limit) {
+    return std::count_if(values.begin(), values.end(),
+                         [&](uint64_t value) { return static_cast<double>(value) <= limit; });
+  };
+  for (const uint64_t limit : {10'000U, 500'000U, 9'000'000U}) {
+    const auto got = static_cast<int64_t>(histogram->count_up_to(limit));
+    EXPECT_LE(got, exact(static_cast<double>(limit))) << limit;
+    EXPECT_GE(got, exact(static_cast<double>(limit) / 1.016 - 1)) << limit;
+  }
+  EXPECT_EQ(histogram->count_up_to(UINT64_MAX), histogram->count());
+  EXPECT_EQ(histogram->count_up_to(histogram->max()), histogram->count());
+}
+
 TEST(Histogram, HoldsTheLargestValue) {
   const auto histogram = std::make_unique<Histogram>();
   histogram->add(UINT64_MAX);

@@ -96,8 +96,10 @@ class World:
         yield "dead.mx A 127.9.0.1\nalso-dead.mx A 127.9.0.2\n"
         for kind, count in self.domains.items():
             hosts = self.hosts.get(kind, 0)
-            for number in range(count):
-                yield from self.records(f"d{number + 1}.{kind}", kind, number, hosts)
+            digits = len(str(count - 1)) if count > 1 else 0
+            for number in range(count):  # named as the load generator names them
+                domain = f"d{number:0{digits}}.{kind}" if count > 1 else kind
+                yield from self.records(domain, kind, number, hosts)
 
     def records(self, domain, kind, number, hosts):
         if kind == "big":

@@ -5,7 +5,7 @@ lost or changed, limits hold, and what is slow or dead delays nobody else."""
 
 import os
 
-from harness import Relay, check, equal, free_port, main, until
+from harness import check, equal, main, until
 from world import HEALTHY, KINDS, Outcomes, World, percentile
 
 SANITIZE = os.environ.get("RINGMTA_BUILD") == "sanitize"
@@ -15,10 +15,14 @@ PER_SITE = 4
 SECTIONS = """
 [client]
 deliver_to_loopback = true
-port = {smtp_port}
-greeting_timeout = "2s"
 host_retry_after = "1s"
 host_retry_longest = "2s"
+[client.timeouts]
+greeting = "2s"
+[mx]
+port = {smtp_port}
+inet6 = false
+connections_max = {per_site}
 [dns]
 servers = ["127.0.0.1:{dns_port}"]
 """
@@ -26,9 +30,8 @@ servers = ["127.0.0.1:{dns_port}"]
 
 def relay_in(lab, world, shards=2):
     """A relay without smart hosts: everything goes by MX."""
-    return Relay(lab, None, "", shards, free_port(), SECTIONS.format(
-        smtp_port=world.smtp_port, dns_port=world.dns_port),
-        retry=f'expire_after = "20s"\n', site=f"connections_max = {PER_SITE}\n")
+    sections = SECTIONS.format(smtp_port=world.smtp_port, dns_port=world.dns_port, per_site=PER_SITE)
+    return lab.relay(None, shards=shards, sections=sections, retry='expire_after = "20s"')
 
 
 def run_world(lab, world, relay, messages):

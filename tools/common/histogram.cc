@@ -21,6 +21,13 @@ uint64_t Histogram::upper_end(size_t slot) {
   return first + ((uint64_t{1} << shift) - 1);
 }
 
+uint64_t Histogram::count_up_to(uint64_t value) const {
+  if (value >= max_) return count_;
+  uint64_t seen = 0;
+  for (size_t i = 0; i < counts_.size() && upper_end(i) <= value; ++i) seen += counts_[i];
+  return seen;
+}
+
 uint64_t Histogram::quantile(double fraction) const {
   if (count_ == 0) return 0;
   const double wanted = std::ceil(std::clamp(fraction, 0.0, 1.0) * static_cast<double>(count_));

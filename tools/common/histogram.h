@@ -26,6 +26,8 @@ class Histogram final {
   double mean() const {
     return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_);
   }
+  // How many samples were not above `value`; exact to the width of a part.
+  uint64_t count_up_to(uint64_t value) const;
   // The value that `fraction` (0..1) of all samples do not exceed; 0 when there are none.
   uint64_t quantile(double fraction) const;
 

@@ -116,7 +116,7 @@ int run(LoadOptions options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
 
-  LoadState state{options, *source};
+  LoadState state(options, *source);
   std::vector<Thread> threads(options.threads);
   std::atomic<uint32_t> running{options.threads};
   const CpuTimes cpu_before = process_cpu_times();

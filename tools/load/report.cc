@@ -16,6 +16,38 @@ double per_accepted_us(double seconds, uint64_t accepted) {
 
 double to_ms(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
+struct Bar {
+  double up_to_ms;
+  uint64_t count;
+};
+
+// The histogram in steps of 1, 2, 5, from the first that has a sample to the last.
+std::vector<Bar> bars_of(const Histogram& latency) {
+  std::vector<Bar> bars;
+  uint64_t before = 0;
+  for (uint64_t decade_us = 1; before < latency.count(); decade_us *= 10) {
+    for (const uint64_t step : {1, 2, 5}) {
+      const uint64_t up_to_us = decade_us * step;
+      const uint64_t seen = latency.count_up_to(up_to_us * 1000);
+      if (seen > 0 && before < latency.count())
+        bars.push_back({static_cast<double>(up_to_us) / 1e3, seen - before});
+      before = seen;
+    }
+  }
+  return bars;
+}
+
+std::string drawing_of(const Histogram& latency) {
+  constexpr uint64_t kWidth = 50;
+  std::string text;
+  for (const Bar& bar : bars_of(latency)) {
+    const uint64_t length = (bar.count * kWidth + latency.count() - 1) / latency.count();
+    text += fmt::format("  <= {:>9} ms {:>10}  {}\n", bar.up_to_ms, bar.count,
+                        std::string(length, '#'));
+  }
+  return text;
+}
+
 double rounded(double value) { return std::round(value * 1000) / 1000; }
 
 }  // namespace
@@ -24,6 +56,10 @@ void LoadResult::add(const Tally& tally) {
   accepted += tally.accepted.get();
   rejected += tally.rejected.get();
   unknown += tally.unknown.get();
+  final_250s += tally.final_250s.get();
+  final_250s_booked += tally.final_250s_booked.get();
+  final_250s_empty += tally.final_250s_empty.get();
+  accepted_twice += tally.accepted_twice.get();
   recipients_accepted += tally.recipients_accepted.get();
   recipients_rejected += tally.recipients_rejected.get();
   recipients_unknown += tally.recipients_unknown.get();
@@ -61,6 +97,7 @@ std::string summary_text(const LoadResult& result) {
       "250)\n",
       to_ms(latency.quantile(0.5)), to_ms(latency.quantile(0.9)), to_ms(latency.quantile(0.99)),
       to_ms(latency.quantile(0.999)), to_ms(latency.max()));
+  text += drawing_of(latency);
   text += fmt::format("load's CPU {:.1f} us per message (user {:.1f}, system {:.1f})\n",
                       per_accepted_us(result.cpu.user_s + result.cpu.system_s, result.accepted),
                       per_accepted_us(result.cpu.user_s, result.accepted),
@@ -72,6 +109,13 @@ std::string summary_text(const LoadResult& result) {
     const auto found = result.code_texts.find(static_cast<int>(code));
     text += fmt::format("reply {:03}: {} times, first: {}\n", code, result.codes[code],
                         found == result.code_texts.end() ? std::string() : found->second);
+  }
+  if (!result.books_balance()) {
+    text += fmt::format(
+        "THE BOOKS DO NOT BALANCE: {} replies of 250 to an end of data, {} booked to messages, {} "
+        "to empty transactions, {} messages twice\n",
+        result.final_250s, result.final_250s_booked, result.final_250s_empty,
+        result.accepted_twice);
   }
   if (!result.connect_error.empty()) text += fmt::format("connecting: {}\n", result.connect_error);
   return text;
@@ -101,6 +145,14 @@ std::string summary_json(const LoadResult& result, const LoadOptions& options,
                         {"p999", rounded(to_ms(latency.quantile(0.999)))},
                         {"max", rounded(to_ms(latency.max()))},
                         {"mean", rounded(latency.mean() / 1e6)}};
+  auto& histogram = json["latency_histogram"] = nlohmann::ordered_json::array();
+  for (const Bar& bar : bars_of(latency))
+    histogram.push_back({{"up_to_ms", bar.up_to_ms}, {"count", bar.count}});
+  json["books"] = {{"replies_250", result.final_250s},
+                   {"booked", result.final_250s_booked},
+                   {"empty", result.final_250s_empty},
+                   {"twice", result.accepted_twice},
+                   {"balance", result.books_balance()}};
   json["cpu_us_per_message"] = {
       {"user", rounded(per_accepted_us(result.cpu.user_s, result.accepted))},
       {"system", rounded(per_accepted_us(result.cpu.system_s, result.accepted))}};

@@ -19,6 +19,10 @@ struct LoadResult {
   uint64_t accepted = 0;
   uint64_t rejected = 0;
   uint64_t unknown = 0;
+  uint64_t final_250s = 0;
+  uint64_t final_250s_booked = 0;
+  uint64_t final_250s_empty = 0;
+  uint64_t accepted_twice = 0;
   uint64_t recipients_accepted = 0;
   uint64_t recipients_rejected = 0;
   uint64_t recipients_unknown = 0;
@@ -41,7 +45,12 @@ struct LoadResult {
   void add(const Tally& tally);
   uint64_t unsent() const { return messages - accepted - rejected - unknown; }
   bool complete() const {
-    return accepted == messages && recipients_rejected == 0 && recipients_unknown == 0;
+    return accepted == messages && recipients_rejected == 0 && recipients_unknown == 0 &&
+           books_balance();
+  }
+  // Every 250 was counted, and no message twice.
+  bool books_balance() const {
+    return final_250s == final_250s_booked + final_250s_empty && accepted_twice == 0;
   }
   double rate() const { return seconds > 0 ? static_cast<double>(accepted) / seconds : 0; }
 };

@@ -79,6 +79,7 @@ class Session final {
     uint32_t rejected_recipients = 0;
     int refusal = 0;  // the first code that refused the whole transaction
     bool data_sent = false;
+    bool final_250 = false;          // read behind the end of its data
     bool only_dot = false;           // 354 came though no recipient was accepted
     std::vector<uint16_t> deferred;  // recipients answered 4xx
     uint64_t data_sent_ns = 0;
@@ -112,6 +113,7 @@ class Session final {
   void on_mail_reply(int code, std::string_view text);
   void on_recipient_reply(int code, std::string_view text);
   void on_data_reply(int code, std::string_view text);
+  void note_final(Transaction& transaction, int code);
   void on_end_reply(Transaction& transaction, int code, std::string_view text);
   void greet(std::string_view command);
   void on_lost(int error);

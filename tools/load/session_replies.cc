@@ -96,12 +96,14 @@ void Session::on_reply(int code, std::string_view text) {
     case Command::end_of_data: {
       Transaction transaction = std::move(*finishing_);
       finishing_.reset();
+      note_final(transaction, code);
       on_end_reply(transaction, code, text);
       return;
     }
     case Command::chunk: {
       Transaction transaction = std::move(*active_);
       active_.reset();
+      note_final(transaction, code);
       const bool echo = transaction.refusal != 0 || transaction.accepted_recipients == 0;
       if (echo) reset_needed_ = true;  // the envelope was refused, and counted then
       on_end_reply(transaction, transaction.refusal != 0 ? transaction.refusal : code,
@@ -166,6 +168,12 @@ void Session::on_data_reply(int code, std::string_view text) {
   refuse_active(transaction.refusal != 0 ? transaction.refusal : code);
 }
 
+// The reply to an end of data, as it was read: one side of the books.
+void Session::note_final(Transaction& transaction, int code) {
+  transaction.final_250 = code == 250;
+  if (transaction.final_250) worker_.counts().final_250s.add();
+}
+
 // The active transaction ends before its data.
 void Session::refuse_active(int code) {
   Transaction transaction = std::move(*active_);
@@ -181,10 +189,12 @@ void Session::on_end_reply(Transaction& transaction, int code, std::string_view 
   worker_.finished_job();
   const uint32_t asked = transaction.recipients();
   if (code / 100 == 2 && transaction.data_sent && transaction.accepted_recipients > 0) {
+    if (transaction.final_250) counts.final_250s_booked.add();
     const uint64_t now_ns = monotonic_ns();
     counts.latency_ns.add(now_ns - transaction.data_sent_ns);
     counts.last_accepted_ns.set(now_ns);
     if (!job.counted) {
+      if (!worker_.mark_accepted(job.index)) counts.accepted_twice.add();
       counts.accepted.add();
       counts.octets.add(transaction.plan.mail->size());
     }
@@ -200,6 +210,7 @@ void Session::on_end_reply(Transaction& transaction, int code, std::string_view 
     }
     return;
   }
+  if (transaction.final_250) counts.final_250s_empty.add();
   if (!text.empty() && code / 100 != 2) counts.refused(code, text);
   // What was refused: the transaction as a whole, or each recipient on its own.
   const bool each = transaction.refusal == 0 && transaction.accepted_recipients == 0;

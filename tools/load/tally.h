@@ -23,6 +23,12 @@ struct Tally {
   Counter accepted;  // 250 after the end of data
   Counter rejected;  // refused, with retries used up
   Counter unknown;   // the connection was lost after the data and before the reply
+  // The books: each 250 that was read after an end of data, and what it was booked as. When the sum
+  // of the latter is not the former, the load generator has lost count.
+  Counter final_250s;
+  Counter final_250s_booked;  // to a message
+  Counter final_250s_empty;   // to a transaction of which nothing had been accepted
+  Counter accepted_twice;     // the same message booked as accepted again
   Counter recipients_accepted;
   Counter recipients_rejected;
   Counter recipients_unknown;

@@ -21,8 +21,18 @@ namespace ringmta::tools {
 
 // Shared by all threads: hands out message numbers.
 struct LoadState {
+  LoadState(const LoadOptions& its_options, const MailSource& its_mail)
+      : options(its_options), mail(its_mail), accepted((its_options.messages + 63) / 64) {}
+
+  // False: that message was accepted before.
+  bool mark_accepted(uint64_t index) {
+    const uint64_t bit = uint64_t{1} << (index % 64);
+    return (accepted[index / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+  }
+
   const LoadOptions& options;
   const MailSource& mail;
+  std::vector<std::atomic<uint64_t>> accepted;  // a bit per message
   std::atomic<uint64_t> next_index{0};
   std::atomic<bool> interrupted{false};  // start no more messages
 };
@@ -46,6 +56,7 @@ class Worker final {
   bool take_job(Job& job);
   void requeue(Job&& job, bool at_once);
   void finished_job() { --in_flight_; }
+  bool mark_accepted(uint64_t index) { return state_.mark_accepted(index); }
   void rejected(const Job& job, uint32_t recipients);
   void session_closed(Session& session);
   void reconnect_later(Session& session);

@@ -38,12 +38,13 @@ struct ClientPoolOptions {
       seconds(60);  // a host that refused or did not answer is skipped for so long (first)
   Milliseconds host_retry_longest = minutes(30);
   uint32_t hosts_tried_max = 5;  // of a site in a row, before the site counts as unreachable
-  Milliseconds connection_age_max = minutes(5);  // an older one begins no transaction; 0: any
-  Milliseconds lent_wait_max = seconds(60);      // a lent job not begun by then goes back
-  Milliseconds stalled_after = minutes(2);       // without progress for so long: the watchdog tells
-  uint32_t connections_max = 20000;              // of this shard, all sites
-  bool deliver_to_loopback = false;              // permission to connect to 127.0.0.0/8 and ::1
-  SocketAddress source4{}, source6{};            // bind addresses, length 0: the system's choice
+  Milliseconds connection_age_max = minutes(5);  // an older one begins no transaction; 0: no limit
+  Milliseconds warm_for = seconds(60);  // the last connection of a site that was busy stays so long
+  Milliseconds lent_wait_max = seconds(60);  // a lent job not begun by then goes back
+  Milliseconds stalled_after = minutes(2);   // without progress for so long: the watchdog tells
+  uint32_t connections_max = 20000;          // of this shard, all sites
+  bool deliver_to_loopback = false;          // permission to connect to 127.0.0.0/8 and ::1
+  SocketAddress source4{}, source6{};        // bind addresses, length 0: the system's choice
 };
 
 struct ClientCounters {
@@ -69,6 +70,8 @@ class Pools final {
   void set_own_addresses(std::span<const SocketAddress> listening);
 
   void site_has_work(queue::SiteId site);  // from the queue
+  // The operator wants mail tried now: hosts that failed are not spared any longer.
+  void try_hosts_again();
   // Connections, borrowed jobs or a failed host's memory: its id must not change its meaning yet.
   bool knows(queue::SiteId site) const;
   void lent(

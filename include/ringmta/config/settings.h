@@ -36,12 +36,6 @@ struct MetricsSettings {
   std::vector<SocketAddress> listen;  // empty: no metrics over HTTP
 };
 
-struct DnsSettings {
-  dns::ResolverOptions resolver;  // servers empty: those of /etc/resolv.conf
-  dns::MxOptions mx;
-  uint32_t mx_port = 25;  // where MX hosts are spoken to
-};
-
 struct Settings {
   std::string hostname;  // in greetings, EHLO, trace lines and DSNs
   LogLevel log_level = LogLevel::info;
@@ -55,7 +49,8 @@ struct Settings {
   spool::SpoolOptions spool;  // per shard, but for the directory
   queue::QueueOptions queue;
   client::ClientPoolOptions client;
-  DnsSettings dns;
+  dns::ResolverOptions resolver;               // without servers: those of /etc/resolv.conf
+  dns::MxOptions mx;                           // own_addresses: found out at start, not here
   Milliseconds resolve_interval = minutes(5);  // names of smart hosts are looked up again so often
 
   events::EventOptions events;

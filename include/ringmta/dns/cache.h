@@ -82,7 +82,7 @@ class Cache final {
   CacheCounters counters_;
   uint64_t mask_;
   struct Free {
-    void operator()(Entry** table) const { std::free(table); }
+    void operator()(Entry** table) const { std::free(static_cast<void*>(table)); }
   };
   std::unique_ptr<Entry*[], Free> buckets_;
   Entry* newest_ = nullptr;

@@ -32,8 +32,8 @@ struct Question {
   uint16_t id = 0;
   RecordType type = RecordType::a;
   Name name;
-  // Not 0: bit i (mod 64) turns the i-th letter of the name into a capital, and the answer must
-  // repeat it exactly (draft-vixie-dnsext-dns0x20).
+  // Not 0: bit i (mod 64) turns the letter at octet i of the name into a capital, and the answer
+  // must repeat it exactly (draft-vixie-dnsext-dns0x20).
   uint64_t capitals = 0;
   bool edns = true;
 };

@@ -12,7 +12,8 @@
 // ports chosen by the system at random, each for few questions and a short time; random ids;
 // optionally capitals at random (0x20). Who guesses too often makes us ask over TCP instead.
 //
-// Bounds: questions under way, waiting, sockets, connections: each has a limit below. At the limit
+// Bounds: questions under way, waiting, sockets, connections: each has a limit below. Bursts are
+// paced to what the servers take without losing any (src/dns/pace.h). At the limit
 // of questions under way, those older than slow_after give way, oldest first, so that dead domains
 // never hold up living ones. Beyond the limit of waiting ones, lookups fail as `overloaded`.
 #pragma once

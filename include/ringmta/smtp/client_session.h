@@ -102,6 +102,8 @@ class ClientSession final {
     bool too_many_recipients = false;
   };
 
+  static constexpr uint32_t kDepthMax = 4;  // transactions open at once
+
   explicit ClientSession(const ClientOptions& options);
 
   // Feed what the peer sent; call again with the rest until `more`. Also call with empty input
@@ -152,8 +154,6 @@ class ClientSession final {
   Step abandon();
 
  private:
-  static constexpr uint32_t kDepthMax = 4;  // transactions open at once
-
   // STARTTLS and AUTH belong between `hello` and `ready`: a state each that owes one reply; after
   // TLS `hello` again.
   enum class State : uint8_t { greeting, hello, ready, quitting, closed };

@@ -72,7 +72,7 @@ class ServerSession final {
     message_abort,  // drop what was stored since message_begin (RSET, refused content); the reply
                     // is the machine's affair, and for refused content comes when all of it was
                     // read
-    close,  // write the output, then close; no step() after it
+    close,          // write the output, then close; no step() after it
   };
   struct Step {
     size_t consumed = 0;  // octets of the input used up by this step

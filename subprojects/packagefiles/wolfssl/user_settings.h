@@ -10,28 +10,28 @@
 
 /* Speed. */
 #if defined(WOLFSSL_X86_64_BUILD) /* by meson.build */
-#define USE_INTEL_SPEEDUP      /* SHA-256/384/512 (SHA-NI, AVX2), ChaCha20, Poly1305, X25519 */
-#define WOLFSSL_AESNI          /* AES-GCM with AES-NI, PCLMUL, AVX2 */
+#define USE_INTEL_SPEEDUP         /* SHA-256/384/512 (SHA-NI, AVX2), ChaCha20, Poly1305, X25519 */
+#define WOLFSSL_AESNI             /* AES-GCM with AES-NI, PCLMUL, AVX2 */
 #define WOLFSSL_USE_ALIGN
 #define WOLFSSL_SP_X86_64
-#define WOLFSSL_SP_X86_64_ASM  /* RSA, DH, ECC with BMI2 and ADX */
+#define WOLFSSL_SP_X86_64_ASM /* RSA, DH, ECC with BMI2 and ADX */
 #define WOLFSSL_SP_ASM
 #endif
 #define HAVE___UINT128_T 1
-#define WOLFSSL_SP_MATH_ALL    /* any size: RSA-1024 and odd peers */
-#define WOLFSSL_HAVE_SP_RSA    /* RSA-2048, -3072 and -4096 in code of their own */
+#define WOLFSSL_SP_MATH_ALL /* any size: RSA-1024 and odd peers */
+#define WOLFSSL_HAVE_SP_RSA /* RSA-2048, -3072 and -4096 in code of their own */
 #define WOLFSSL_HAVE_SP_DH
 #define WOLFSSL_HAVE_SP_ECC
 #define WOLFSSL_SP_4096
 #define WOLFSSL_SP_384
 #define WOLFSSL_SP_521
 #define WOLFSSL_SP_LARGE_CODE
-#define GCM_TABLE_4BIT         /* where there is no PCLMUL */
+#define GCM_TABLE_4BIT /* where there is no PCLMUL */
 #define HAVE_THREAD_LS
 #define ERROR_QUEUE_PER_THREAD
 #define WOLFSSL_HAVE_ATOMIC_H
 #define HAVE_C___ATOMIC 1
-#define WOLFSSL_GETRANDOM      /* one system call per seed instead of open, read, close */
+#define WOLFSSL_GETRANDOM /* one system call per seed instead of open, read, close */
 
 /* Resistance against timing. */
 #define TFM_TIMING_RESISTANT
@@ -41,7 +41,7 @@
 /* Public keys. */
 #define WC_RSA_PSS
 #define WOLFSSL_PSS_LONG_SALT
-#define RSA_MIN_SIZE 1024      /* DKIM allows it; TLS asks for more (src/tls/) */
+#define RSA_MIN_SIZE 1024 /* DKIM allows it; TLS asks for more (src/tls/) */
 #define HAVE_ECC
 #define ECC_SHAMIR
 #define HAVE_ECC384
@@ -55,7 +55,7 @@
 #define WOLFSSL_ASN_TEMPLATE
 #define WOLFSSL_DER_TO_PEM
 #define WOLFSSL_PEM_TO_DER
-#define WOLF_CRYPTO_CB         /* a faster RSA can be plugged in */
+#define WOLF_CRYPTO_CB /* a faster RSA can be plugged in */
 
 /* Hashes, ciphers, derivation. */
 #define WOLFSSL_SHA224
@@ -80,14 +80,15 @@
 #define HAVE_EXTENDED_MASTER
 #define HAVE_ENCRYPT_THEN_MAC
 #define HAVE_SESSION_TICKET
-#define WOLFSSL_NO_DEF_TICKET_ENC_CB      /* ticket keys are the relay's, shared by its shards */
-#define WOLFSSL_TICKET_NONCE_MALLOC       /* servers choose nonces up to 255 octets (RFC 8446 4.6.1) */
-#define WOLFSSL_ALWAYS_VERIFY_CB          /* names are checked by us (RFC 9525) */
-#define HAVE_SERVER_RENEGOTIATION_INFO    /* RFC 5746 is answered; renegotiation is not offered */
-#define HAVE_KEYING_MATERIAL              /* channel binding (RFC 9266) */
-#define WOLFSSL_ALT_CERT_CHAINS           /* what else a peer sends beside a good chain does not matter */
-#define WOLFSSL_USER_IO                   /* it never sees a socket */
-#define NO_FILESYSTEM                     /* nor a file */
+#define WOLFSSL_NO_DEF_TICKET_ENC_CB   /* ticket keys are the relay's, shared by its shards */
+#define WOLFSSL_TICKET_NONCE_MALLOC    /* servers choose nonces up to 255 octets (RFC 8446 4.6.1) */
+#define MAX_TICKET_AGE_DIFF 604800     /* seconds; a ticket's age matters for early data alone */
+#define WOLFSSL_ALWAYS_VERIFY_CB       /* names are checked by us (RFC 9525) */
+#define HAVE_SERVER_RENEGOTIATION_INFO /* RFC 5746 is answered; renegotiation is not offered */
+#define HAVE_KEYING_MATERIAL           /* channel binding (RFC 9266) */
+#define WOLFSSL_ALT_CERT_CHAINS /* what else a peer sends beside a good chain does not matter */
+#define WOLFSSL_USER_IO         /* it never sees a socket */
+#define NO_FILESYSTEM           /* nor a file */
 #define NO_WRITEV
 
 /* Obsolete or not used. */

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The internet of tests/world in a large size: 10,000 domains, a real DNS server, hundreds of hosts that
+answer, stall, greylist, refuse or are dead. Two runs with the same healthy mail, without and with the
+rest, show what trouble costs those who have none: messages/s, delay from 250 to delivered, relay CPU.
+
+  bench/world.py --build build/release
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/world")]
+
+SECTIONS = """
+[client]
+deliver_to_loopback = true
+host_retry_after = "5s"
+host_retry_longest = "10s"
+[client.timeouts]
+greeting = "5s"
+[mx]
+port = {smtp_port}
+inet6 = false
+connections_max = {per_site}
+[dns]
+servers = ["127.0.0.1:{dns_port}"]
+"""
+
+
+def cpu_seconds(pid):
+    return sum(int((task / "schedstat").read_text().split()[0])
+               for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
+
+
+def run(options, only):
+    from harness import Lab, until
+    from world import HEALTHY, Outcomes, World, percentile
+    lab = Lab()
+    try:
+        world = World(lab, domains=options.domains, addresses=options.addresses, only=only)
+        sections = SECTIONS.format(smtp_port=world.smtp_port, dns_port=world.dns_port, per_site=options.per_site)
+        relay = lab.relay(None, shards=options.shards, sections=sections,
+                          retry=f'expire_after = "{options.expire}s"')
+        pid = relay.process.pid()
+        before = cpu_seconds(pid)
+        share = sum(world.domains[kind] for kind in HEALTHY) / sum(world.domains.values())
+        begun = time.monotonic()
+        accepted = world.send(relay.address(), round(options.messages / share), size=options.size)
+        healthy = sum(accepted[kind] for kind in HEALTHY)
+        outcomes = Outcomes(relay.events_file)
+
+        def healthy_done():
+            outcomes.read()
+            return len(outcomes.delays_ms(HEALTHY)) >= healthy
+        until(healthy_done, "healthy mail to arrive", patience=600)
+        seconds = time.monotonic() - begun
+        total = sum(accepted.values())
+
+        def all_final():
+            outcomes.read()
+            return outcomes.count() >= total
+        until(all_final, "everything to be final", patience=600)
+        delays = outcomes.delays_ms(HEALTHY)
+        report = world.report()
+        shards = relay.status()["shards"]
+        hits = sum(shard["dns_cache"]["hits"] for shard in shards)
+        misses = sum(shard["dns_cache"]["misses"] for shard in shards)
+        return {
+            "kinds": "all" if only is None else "healthy", "domains": sum(world.domains.values()),
+            "addresses": len(report["listeners"]), "recipients": total, "healthy_recipients": healthy,
+            "wrong": outcomes.wrong(), "corrupt": report["verify"]["corrupt"],
+            "duplicates": report["verify"]["duplicates"], "deferrals": outcomes.deferrals,
+            "healthy_per_s": round(healthy / seconds),
+            "healthy_delay_ms": {"p50": percentile(delays, 0.5), "p99": percentile(delays, 0.99)},
+            "relay_cpu_us_per_recipient": round((cpu_seconds(pid) - before) / total * 1e6, 1),
+            "dns_cache_hit_share": round(hits / max(1, hits + misses), 3),
+        }
+    finally:
+        lab.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--domains", type=int, default=10_000)
+    parser.add_argument("--addresses", type=int, default=400)
+    parser.add_argument("--messages", type=int, default=40_000, help="to healthy domains")
+    parser.add_argument("--size", type=int, default=2000)
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--per-site", type=int, default=10, help="connections to one MX set")
+    parser.add_argument("--expire", type=int, default=60, help="seconds after which mail is returned")
+    options = parser.parse_args()
+    build = pathlib.Path(options.build).resolve()
+    os.environ.update(RINGMTA=str(build / "src/cli/ringmta"), RINGMTA_LOAD=str(build / "tools/ringmta-load"),
+                      RINGMTA_SINK=str(build / "tools/ringmta-sink"))
+    from world import HEALTHY
+    for only in (HEALTHY, None):
+        print(json.dumps(run(options, only)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
