@@ -68,7 +68,7 @@ class Checks final {
     return {*paths.begin(), 0};
   }
 
-  const Settings& s;
+  const Settings& s;  // NOLINT(readability-identifier-naming): named in every line of this file
   const Machine& machine_;
   Problems& problems_;
 };
