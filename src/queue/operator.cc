@@ -27,7 +27,7 @@ uint64_t cursor_of(uint32_t slot, size_t recipient) {
 
 // One delivery against the part of a filter that needs no head.
 struct Queue::Impl::Match {
-  Match(Impl& impl, const Filter& filter) : filter_(filter) {
+  Match(Impl& impl, const Filter& the_filter) : filter(the_filter) {
     if (filter.domain.empty()) return;
     const std::string key = lower(filter.domain);
     domain = impl.domain_table.find(
@@ -36,10 +36,10 @@ struct Queue::Impl::Match {
   }
   bool delivery(Impl& impl, const Delivery& delivery) const {
     if (delivery.removed) return false;  // it only waits for its event to be written
-    if (!filter_.site.empty() &&
-        (delivery.site == kNone || impl.sites.at_index(delivery.site)->site.name != filter_.site))
+    if (!filter.site.empty() &&
+        (delivery.site == kNone || impl.sites.at_index(delivery.site)->site.name != filter.site))
       return false;
-    if (filter_.id && impl.spool.id(impl.messages.at_index(delivery.message)->stored) != filter_.id)
+    if (filter.id && impl.spool.id(impl.messages.at_index(delivery.message)->stored) != filter.id)
       return false;
     if (domain == kNone) return true;
     Recipient room;
@@ -48,7 +48,7 @@ struct Queue::Impl::Match {
   }
   bool recipient(const Recipient& one) const { return domain == kNone || one.domain == domain; }
 
-  const Filter& filter_;  // NOLINT(readability-identifier-naming)
+  const Filter& filter;
   uint32_t domain = kNone;
   bool nothing = false;  // no mail for that domain
 };

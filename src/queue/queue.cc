@@ -84,7 +84,8 @@ bool Queue::Impl::run() {
     more = run_chores() || more;
     more = run_domains() || more;
     lend();
-    sweep_idle();
+    sweep_domains();
+    sweep_sites();
     in_hand.clear();
     in_hand.swap(poked);
     for (const uint32_t index : in_hand) {

@@ -2,7 +2,9 @@
 // The queue's state and its parts, one file each:
 //
 //   intake.cc     a message comes in: recipients into deliveries
-//   places.cc     domains and sites: interning, resolving, routing of deliveries, idle ones
+//   places.cc     the ways of a delivery between its places
+//   domains.cc    domains: interned, routed, asked about, forgotten
+//   sites.cc      sites: made, found, forgotten
 //   unreachable.cc  sites that cannot be reached: hold, probe, ramp
 //   attempts.cc   a delivery becomes a job: turns, loading, lending
 //   verdicts.cc   a job comes back
@@ -107,34 +109,39 @@ struct Queue::Impl {
   void free_delivery(uint32_t index);  // in place none; its recipients are final or elsewhere
   uint32_t split(uint32_t index, std::span<const Recipient> taken,
                  std::span<const Recipient> rest);  // a new delivery for `taken`, in place none
-  bool end_if_done(uint32_t message);               // true: it is gone
+  void recipient_final(const Recipient& recipient);
+  bool end_if_done(uint32_t message);  // true: it is gone
 
   // places.cc
-  uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);
-  uint32_t find_site(std::string_view name);
-  uint32_t use_domain(std::string_view as_given);
-  void drop_domain(uint32_t index, uint32_t recipients);
-  void drop_site_user(uint32_t index);
-  const RetryOptions& schedule(const Delivery& delivery);
   void place(uint32_t index, Place to);  // counters; the lists are the caller's
   void detach(uint32_t index);           // off whatever list it is on; then in place none
+  void assign_site(Delivery& delivery, uint32_t site);
   uint64_t company_of(uint32_t domain);
   void dispatch(uint32_t index);  // from place none to where it has to wait
   void dispatch_one(uint32_t index);
   void make_ready(uint32_t index, uint32_t site, bool first);
   void defer(uint32_t index, uint32_t due);
   void doom(uint32_t index);
+  ReasonView why(const Delivery& delivery);
+
+  // domains.cc
+  uint32_t use_domain(std::string_view as_given);
+  void drop_domain(uint32_t index, uint32_t recipients);
+  const RetryOptions& schedule(const Delivery& delivery);
   uint32_t current_site(uint32_t domain);  // kNone: not known yet, or refused
   void ask_about(uint32_t domain);
   void domain_resolved(std::string_view name, const Resolution& resolution);
   void drain(uint32_t domain);
   uint32_t drain_some(DomainEntry& domain, uint32_t deliveries_max);
-  void assign_site(Delivery& delivery, uint32_t site);
-  ReasonView why(const Delivery& delivery);
-  void recipient_final(const Recipient& recipient);
-  void set_hosts(SiteEntry& site, const std::vector<ResolvedHost>& hosts);
   bool run_domains();
-  void sweep_idle();
+  void sweep_domains();
+
+  // sites.cc
+  uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);
+  uint32_t find_site(std::string_view name);
+  void set_hosts(SiteEntry& site, const std::vector<ResolvedHost>& hosts);
+  void drop_site_user(uint32_t index);
+  void sweep_sites();
 
   // unreachable.cc
   void hold(SiteEntry& site, std::string_view reason, Monotonic until);

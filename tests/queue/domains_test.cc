@@ -200,6 +200,20 @@ TEST_F(Domains, IdleSitesAreForgottenWhenThePoolAgrees) {
   EXPECT_EQ(station.count(Kind::delivered), 101U);
 }
 
+TEST_F(Domains, ASiteThatFoundWorkAgainIsKept) {
+  station.end();
+  station.site_gone = [](SiteId) { return true; };
+  station.begin();
+  answer = [this](const std::string& domain) { known(domain, "mx", hours(10)); };
+  station.submit_to({"bob@example.org"});
+  station.run_for(minutes(5));  // idle by then, for some minutes
+  station.peer = nullptr;
+  station.submit_to({"bob@example.org"});
+  station.run_for(minutes(20));
+  EXPECT_EQ(station.queue->sites(), 1U);
+  EXPECT_NE(station.take({0}), nullptr);
+}
+
 TEST_F(Domains, QuestionsInFlightAreBounded) {
   for (int i = 0; i < 5000; ++i) station.submit_to({"bob@d" + std::to_string(i) + ".example"});
   station.run_for(seconds(10));

@@ -36,7 +36,9 @@ TEST(IndexWheel, AgreesWithAnOrderedMap) {
       if (what < 5) {
         const uint32_t reach = 1U << prng.below(23);
         const uint32_t index = take(pool);
-        const auto due = static_cast<uint32_t>(now + prng.below(reach));
+        const bool overdue = prng.below(8) == 0;
+        const auto due =
+            static_cast<uint32_t>(overdue ? prng.below(now + 1) : now + prng.below(reach));
         wheel.arm(index, due);
         model.emplace(due, index);
       } else if (what < 7 && !model.empty()) {

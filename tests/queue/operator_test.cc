@@ -128,6 +128,35 @@ TEST_F(Operator, AWalkThroughEvictedMailKeepsTheDiskBusy) {
   EXPECT_EQ(station.disk.loads, 2000U);
 }
 
+TEST_F(Operator, ListsEachOnceWhereSomeAreOnDisk) {
+  for (int i = 0; i < 100; ++i)
+    submit("ann@sender.example", {"a" + std::to_string(i) + "@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  for (int i = 0; i < 100; ++i)
+    submit("ann@sender.example", {"b" + std::to_string(i) + "@one.org"});
+  station.run_for(seconds(1));
+  std::set<std::string> seen;
+  for (const Entry& entry : list({})) EXPECT_TRUE(seen.insert(entry.address).second);
+  EXPECT_EQ(seen.size(), 200U);
+}
+
+TEST_F(Operator, AMessageMayEndWhileItsHeadIsRead) {
+  station.peer = nullptr;
+  submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  station.disk.holds_loads = true;
+  EXPECT_TRUE(station.queue->list({}, 0, 100).waiting);
+  EXPECT_EQ(station.take(), nullptr);  // asks for the same content
+  station.disk.holds_loads = false;
+  station.let(deliver);
+  station.run_for(seconds(10));
+  EXPECT_EQ(station.count(Kind::delivered), 1U);
+  EXPECT_TRUE(station.disk.messages.empty());
+  EXPECT_EQ(station.disk.pins, 0);
+}
+
 TEST_F(Operator, AListingThatIsGivenUpLeavesNothingPinned) {
   for (int i = 0; i < 300; ++i)
     submit("ann@sender.example", {"r" + std::to_string(i) + "@one.org"});

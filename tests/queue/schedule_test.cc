@@ -72,6 +72,25 @@ TEST(Schedule, JitterSpreadsWhatWasDeferredTogether) {
   EXPECT_LE(std::ranges::max(seconds_since), 1201);
 }
 
+// A rule for the domain wins over the route's schedule, that over the general one.
+TEST(Schedule, OfTheDomainThenOfTheRouteThenTheGeneralOne) {
+  QueueOptions options = plain_options();
+  options.routes = {route_to("own", {".own.example"}), route_to("rest", {"*"})};
+  options.routes[0].retry = options.retry;
+  options.routes[0].retry->first = seconds(20);
+  options.retry_rules = {{{"a.own.example"}, options.retry}};
+  options.retry_rules[0].retry.first = seconds(5);
+  Station station(options);
+  station.peer = busy;
+  station.submit_to({"x@a.own.example", "x@b.own.example", "x@c.example"});
+  station.run_for(seconds(1));
+  std::map<std::string, int64_t> waits;
+  for (const Told& told : station.told) waits[told.address] = (told.next_attempt - told.at).count;
+  EXPECT_EQ(waits["x@a.own.example"], 5000);
+  EXPECT_EQ(waits["x@b.own.example"], 20'000);
+  EXPECT_EQ(waits["x@c.example"], 60'000);
+}
+
 TEST(Schedule, TellsTheNextAttempt) {
   Station station;
   station.peer = busy;
