@@ -132,7 +132,7 @@ struct Resolver::Impl {
   void close_attempts(Query& query);
   bool has_open_attempts(const Query& query) const;
   void on_datagram(UdpSocket& socket, const ring::Event& event);
-  void mind_loss(const Query& query, uint8_t answered, uint8_t server);
+  void mind_pace(const Query& query, uint8_t answered, uint8_t server);
   void on_socket_error(UdpSocket& socket);
   void on_stray(UdpSocket& socket);
 
