@@ -7,94 +7,17 @@
 #include <memory>
 
 #include "ldns_all.h"
+#include "walk.h"
 
 namespace ringmta::dns {
 namespace {
 
-constexpr size_t kPointersMax = 32;  // compression pointers followed in one name
 constexpr uint32_t kTtlMax = 0x7FFFFFFF;
 
 struct FreeRecord {
   void operator()(ldns_rr* record) const { ldns_rr_free(record); }
 };
 using Record = std::unique_ptr<ldns_rr, FreeRecord>;
-
-// ---- walking
-
-struct Wire {
-  const uint8_t* data;
-  size_t size;
-  uint16_t word(size_t at) const { return ldns_read_uint16(data + at); }
-};
-
-// Moves `at` behind the name that begins there; false: it is not one, or not one worth following.
-bool skip_name(const Wire& wire, size_t& at) {
-  size_t octets = 0;
-  size_t here = at;
-  size_t run = at;  // where the current run of labels began: a pointer must point before it
-  size_t pointers = 0;
-  bool jumped = false;
-  for (;;) {
-    if (here >= wire.size) return false;
-    const uint8_t label = wire.data[here];
-    if (label == 0) break;
-    if ((label & 0xC0) == 0xC0) {
-      if (here + 2 > wire.size || ++pointers > kPointersMax) return false;
-      const size_t target = wire.word(here) & 0x3FFF;
-      if (target >= run) return false;
-      if (!jumped) at = here + 2;
-      jumped = true;
-      here = run = target;
-      continue;
-    }
-    if ((label & 0xC0) != 0) return false;
-    octets += 1U + label;
-    here += 1U + label;
-    if (octets + 1 > Name::kOctetsMax) return false;
-  }
-  if (!jumped) at = here + 1;
-  return true;
-}
-
-struct RecordPlace {
-  size_t begin = 0;  // of the owner's name
-  size_t data = 0;   // of the record's data
-  size_t end = 0;
-  uint16_t type = 0;
-  uint16_t klass = 0;
-};
-
-bool walk_record(const Wire& wire, size_t& at, RecordPlace& place) {
-  place.begin = at;
-  if (!skip_name(wire, at) || wire.size - at < 10) return false;
-  place.type = wire.word(at);
-  place.klass = wire.word(at + 2);
-  place.data = at + 10;
-  place.end = place.data + wire.word(at + 8);
-  at = place.end;
-  return place.end <= wire.size;
-}
-
-// Do the names within the data end where the data does?
-bool names_fit(const Wire& wire, const RecordPlace& place) {
-  size_t at = place.data;
-  switch (place.type) {
-    case LDNS_RR_TYPE_A:
-      return place.end - at == 4;
-    case LDNS_RR_TYPE_AAAA:
-      return place.end - at == 16;
-    case LDNS_RR_TYPE_MX:
-      at += 2;
-      return at < place.end && skip_name(wire, at) && at == place.end;
-    case LDNS_RR_TYPE_CNAME:
-      return at < place.end && skip_name(wire, at) && at == place.end;
-    case LDNS_RR_TYPE_SOA:
-      return at < place.end && skip_name(wire, at) && at < place.end && skip_name(wire, at) &&
-             at + 20 == place.end;
-    default:
-      return false;
-  }
-}
 
 // ---- decoding
 

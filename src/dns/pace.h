@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How fast new questions are sent to the servers.
+// How many new questions are on their way into the servers' receive buffers at once.
 //
 // A server's socket holds some 270 small datagrams by Linux' defaults. A burst of thousands (a
 // relay that starts with a hundred thousand domains queued) would lose most of them and cost each a
-// second of waiting. So at most `burst` new questions leave within four milliseconds, which a
-// server that answers 30,000 a second keeps up with; fewer where datagrams get lost all the same.
+// second of waiting. So at most `window` questions are asked ahead of the answers. The window grows
+// by one for sixteen answers and is halved when a datagram was lost, much as TCP does (RFC 5681).
 //
 // The insight: loss and slowness can be told apart. If the second datagram of a question is
 // answered while the first one to the same server is not, the first was lost: a server that was
-// merely slow would have answered both. So dead and slow domains never slow down the asking.
+// merely slow would have answered both. And what is unanswered after 50 ms is in no buffer any
+// more: it is being worked on, or lost, and does not count. So dead and slow domains never stop the
+// asking.
 #pragma once
 
 #include <algorithm>
@@ -20,33 +22,36 @@ namespace ringmta::dns {
 
 class Pace final {
  public:
-  static constexpr Milliseconds kPeriod{4};
+  static constexpr Milliseconds kPeriod{50};
 
   // May one more be asked now? asked() is called for each that was.
   bool admits(Monotonic now) {
-    if (now >= next_) {
-      const bool in_demand = left_ == 0;
-      if (in_demand && now >= careful_until_) burst_ = std::min(burst_ + 1, kBurstMax);
-      next_ = now + kPeriod;
-      left_ = burst_;
+    if (now >= begun_ + kPeriod) {
+      begun_ = now;
+      ahead_ = 0;
     }
-    return left_ > 0;
+    return ahead_ < static_cast<uint32_t>(window_);
   }
-  void asked() { --left_; }
-  Monotonic next() const { return next_; }
+  void asked() { ++ahead_; }
+  // When more may be asked though nothing is answered.
+  Monotonic next() const { return begun_ + kPeriod; }
 
+  void answered(Monotonic asked_at) {
+    if (asked_at >= begun_ && ahead_ > 0) --ahead_;
+    window_ = std::min(window_ + 1.0 / 16, kLargest);
+  }
   void lost(Monotonic now) {
     if (now < careful_until_) return;  // of the same burst
-    burst_ = std::max(burst_ / 2, kBurstMin);
+    window_ = std::max(window_ / 2, kSmallest);
     careful_until_ = now + seconds(2);
   }
 
  private:
-  static constexpr uint32_t kBurstMin = 8;
-  static constexpr uint32_t kBurstMax = 256;
-  uint32_t burst_ = 128;
-  uint32_t left_ = 128;
-  Monotonic next_{};
+  static constexpr double kSmallest = 16;
+  static constexpr double kLargest = 4096;
+  double window_ = 128;
+  uint32_t ahead_ = 0;
+  Monotonic begun_{};
   Monotonic careful_until_{};
 };
 

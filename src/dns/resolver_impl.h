@@ -113,12 +113,14 @@ struct Resolver::Impl {
   bool ask_next(Query& query, bool may_repeat);
   void attempt_failed(Query& query, Failure failure);
   void on_timer(Query& query);
+  bool run();
+
+  // Answers (resolver_answers.cc).
   void on_answer(Query& query, uint8_t server, bool edns);  // `answer` is it
   void on_error_answer(Query& query, uint8_t server, bool edns);
   void follow_alias(Query& query);
   void finish(Query& query, Fate fate, Failure failure);
   void hand_out(Query& query);
-  bool run();
 
   // UDP (resolver_udp.cc).
   bool ask_over_udp(Query& query, uint8_t server);
@@ -130,7 +132,7 @@ struct Resolver::Impl {
   void close_attempts(Query& query);
   bool has_open_attempts(const Query& query) const;
   void on_datagram(UdpSocket& socket, const ring::Event& event);
-  void mind_loss(const Query& query, uint8_t answered, uint8_t server);
+  void mind_pace(const Query& query, uint8_t answered, uint8_t server);
   void on_socket_error(UdpSocket& socket);
   void on_stray(UdpSocket& socket);
 

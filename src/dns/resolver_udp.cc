@@ -153,16 +153,17 @@ void Resolver::Impl::on_datagram(UdpSocket& socket, const ring::Event& event) {
     return;
   }
   servers.answered(attempt.server, (io.now().ns - attempt.sent.ns) / 1000);
-  mind_loss(query, number, attempt.server);
+  mind_pace(query, number, attempt.server);
   on_answer(query, attempt.server, attempt.edns);
 }
 
-void Resolver::Impl::mind_loss(const Query& query, uint8_t answered, uint8_t server) {
-  for (uint8_t earlier = 0; earlier < answered; ++earlier) {
-    const Attempt& attempt = query.attempts[earlier];
-    if (!attempt.open || attempt.server != server) continue;
+void Resolver::Impl::mind_pace(const Query& query, uint8_t answered, uint8_t server) {
+  pace.answered(query.started);
+  const auto was_lost = [&](const Attempt& attempt) {
+    return attempt.open && attempt.server == server;
+  };
+  if (std::any_of(query.attempts.begin(), query.attempts.begin() + answered, was_lost)) {
     pace.lost(io.now());
-    return;
   }
 }
 
