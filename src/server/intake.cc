@@ -45,8 +45,11 @@ void Server::Impl::process(Session& session, Bytes data) {
     used += step.consumed;
     switch (step.action) {
       case Action::more:
-        more = used < data.size() && !backlogged(session);
-        if (!more && used < data.size()) loop.io().pause(session.stream, data.subspan(used));
+        more = used < data.size();
+        if (backlogged(session)) {
+          loop.io().pause(session.stream, data.subspan(used));
+          more = false;
+        }
         break;
       case Action::blocked:
         session.blocked = true;

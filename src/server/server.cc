@@ -290,6 +290,8 @@ void Server::on_event(const ring::Event& event) {
     impl_->on_accepted(event);
     return;
   }
+  // The end of a stream that never became a session's: its token names no slot.
+  if (event.token.kind() == shard::kind(shard::Owner::listener)) return;
   Session* session = impl_->sessions.find(event.token.slot());
   if (session == nullptr) return;
   switch (event.kind) {

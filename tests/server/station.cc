@@ -25,11 +25,22 @@ void Client::say(std::string_view text) {
   io_->ring_doorbell();
 }
 
+void Client::finish() {
+  finishes_ = true;
+  io_->ring_doorbell();
+}
+
+void Client::read() {
+  reads_ = true;
+  io_->read(stream_);
+}
+
 void Client::turn() {
   for (const ring::Event& event : io_->turn(Monotonic::never())) {
     switch (event.kind) {
       case ring::EventKind::connected:
         connected = event.result == 0;
+        broken = ended = !connected;
         if (reads_ && connected) io_->read(stream_);
         break;
       case ring::EventKind::received:
@@ -57,7 +68,7 @@ void Client::turn() {
     io_->send(stream_, {&part, 1});
   }
   const bool said = finishes_ && unsaid() == 0;
-  if ((said || ended) && !finished_) {
+  if ((said || (ended && (!stays_ || broken))) && !finished_) {
     finished_ = true;
     io_->close(stream_, broken ? ring::CloseMode::abort : ring::CloseMode::graceful);
   }

@@ -24,8 +24,10 @@ class Client final {
  public:
   Client(sim::World& world, const std::string& from, bool reads);
 
-  void say(std::string_view text);     // in order, as fast as the server takes it
-  void finish() { finishes_ = true; }  // QUIT-less goodbye: closes once all was said
+  void say(std::string_view text);  // in order, as fast as the server takes it
+  void finish();                    // QUIT-less goodbye: closes once all was said
+  void read();                      // one that did not read so far
+  void stays() { stays_ = true; }   // does not end its side when the server has ended its own
   void reset() { io_->close(stream_, ring::CloseMode::abort); }
   size_t unsaid() const { return queued_.size() + sending_.size(); }
   std::vector<std::string> replies() const;  // whole lines
@@ -42,7 +44,7 @@ class Client final {
   std::unique_ptr<ring::Io> io_;
   ring::StreamId stream_{};
   std::string queued_, sending_;
-  bool reads_ = true, finishes_ = false, finished_ = false;
+  bool reads_ = true, finishes_ = false, finished_ = false, stays_ = false;
 };
 
 struct Stored {
