@@ -79,8 +79,13 @@ Json to_json(const Entry& entry, uint32_t shard) {
 }  // namespace
 
 Operator::Operator(const config::Settings& settings, Exchange& exchange,
-                   const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots)
-    : settings_(settings), exchange_(exchange), cells_(snapshots), started_(wall_now()) {}
+                   const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots,
+                   Reload reload)
+    : settings_(settings),
+      exchange_(exchange),
+      cells_(snapshots),
+      reload_(std::move(reload)),
+      started_(wall_now()) {}
 
 std::vector<http::ShardSnapshot> Operator::snapshots() const {
   std::vector<http::ShardSnapshot> found;
@@ -129,6 +134,10 @@ void Operator::answer(const Json& request, const http::ControlServer::Reply& rep
   const std::string command = request.at("command").get<std::string>();
   if (command == "status") {
     Json answer = status();
+    answer["end"] = true;
+    reply(answer);
+  } else if (command == "reload") {
+    Json answer = reload_();
     answer["end"] = true;
     reply(answer);
   } else if (command == "queue.list") {

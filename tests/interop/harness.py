@@ -99,6 +99,9 @@ class Process:
             self.kill()
             raise AssertionError(f"{self.name} did not end on SIGTERM:\n{self.words()}") from None
 
+    def signal(self, number):
+        self.popen.send_signal(number)
+
     def kill(self):
         if self.alive():
             self.popen.kill()
