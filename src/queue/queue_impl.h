@@ -224,6 +224,7 @@ struct Queue::Impl {
   Walk walk(const Filter& filter, uint64_t cursor, bool heads, Visit&& visit);
   Listing::Entry entry_of(const Delivery& delivery, const Recipient& recipient,
                           const spool::MessageHead& head);
+  Listing::State state_of(const Delivery& delivery);
   WallTime next_attempt_of(const Delivery& delivery);
   void dispatch_again(uint32_t delivery);
   bool head_here(uint32_t message);  // else it is asked for

@@ -60,6 +60,11 @@ bool empty(const queue::Queue::Filter& filter) {
   return filter.domain.empty() && filter.sender.empty() && filter.site.empty() && !filter.id;
 }
 
+const char* state_name(queue::Queue::Listing::State state) {
+  constexpr const char* kNames[] = {"ready", "held", "deferred", "active", "unresolved"};
+  return kNames[static_cast<size_t>(state)];
+}
+
 Json to_json(const Entry& entry, uint32_t shard) {
   const MessageIdText id = to_text(entry.id);
   return {{"id", std::string(view(id))},
@@ -68,7 +73,7 @@ Json to_json(const Entry& entry, uint32_t shard) {
           {"sender", entry.sender},
           {"recipient", entry.address},
           {"site", entry.site},
-          {"state", entry.active ? "active" : (entry.attempts > 0 ? "deferred" : "ready")},
+          {"state", state_name(entry.state)},
           {"attempts", entry.attempts},
           {"size", entry.size},
           {"arrival_ms", entry.arrival.ms},

@@ -145,6 +145,14 @@ class Queue final {
   // The operator's side; bounded slices: `cursor` 0 begins, the result's cursor 0 ends. `waiting`:
   // contents are on their way from disk, ask again with the result's cursor in a later turn.
   struct Listing {
+    enum class State : uint8_t {
+      ready,      // its turn comes next
+      held,       // its site cannot be reached, and is tried again at `next_attempt`
+      deferred,   // until `next_attempt`
+      active,     // an attempt is under way
+      unresolved  // what its domain is, is being found out; where that failed, again at
+                  // `next_attempt`
+    };
     struct Entry {
       MessageId id{};
       uint32_t recipient = 0;
@@ -152,7 +160,7 @@ class Queue final {
       WallTime arrival{}, next_attempt{};
       uint16_t attempts = 0;
       uint64_t size = 0;
-      bool active = false;
+      State state = State::ready;
     };
     std::vector<Entry> entries;
     uint64_t cursor = 0;
