@@ -212,6 +212,7 @@ Loaded parse(std::string_view toml_text, std::string file, const Machine& machin
   Walk(loaded.settings, problems).section(table, "", 1);
   fit_to_machine(loaded.settings, machine, problems);
   check_together(loaded.settings, machine, problems);
+  check_tls_in(loaded.settings, problems);
   problems.hand_over(loaded);
   return loaded;
 }
