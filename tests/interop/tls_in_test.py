@@ -217,6 +217,23 @@ def test_swaks(lab):
     relay.sink.wait_for(2)
 
 
+def test_load_over_tls(lab):
+    relay = relay_with(lab, "mail_ecdsa", "mail_rsa")
+    clear = relay.address()
+    count = 0
+    for tls, address in (("starttls", clear), ("implicit", f"127.0.0.1:{relay.tls_port}")):
+        relay.address = lambda address=address: address
+        for options in (["--size", "2k-200k", "--sessions", 10], ["--messages-per-session", 3, "--pipelining", "bdat"],
+                        ["--pipelining", "off"]):
+            summary = load(relay, "--messages", 60, "--tls", tls, *options)
+            equal(summary["accepted"], 60, "accepted")
+            equal(summary["tls_handshakes"], summary["connections"], "a handshake for each connection")
+            check(summary["tls_resumed"] > 0 or summary["connections"] <= summary["sessions"], summary)
+            count += 60
+    relay.wait_for_total("server", "messages", count)
+    relay.wait_for_total("queue", "delivered", count)
+
+
 def test_tls_can_be_required(lab):
     relay = relay_with(lab, "mail_ecdsa", tls="required = true")
     with smtplib.SMTP("127.0.0.1", relay.port, local_hostname="client.test") as smtp:
