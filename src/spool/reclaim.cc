@@ -254,7 +254,9 @@ void Spool::Impl::move_some() {
 void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   Message& message = messages[slot];
   const uint64_t octets = sizeof(RecordHeader) + message.length;
-  Batch* batch = batch_for(octets, 0, 0);
+  moved_states.clear();
+  if (message.has_states()) encode_states(message, moved_states);
+  Batch* batch = batch_for(octets + sizeof(RecordHeader) + moved_states.size(), 0, 0);
   if (batch == nullptr) {
     job.unreadable = true;  // made for bigger segments: it stays where it is
     return;
@@ -275,11 +277,7 @@ void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   batch->add_record(ringmta::load<RecordHeader>(record), record);
   batch->moved.push_back(
       {messages.handle(slot), batch->offset_of_last(), message.segment, evict_then});
-  if (message.has_states()) {
-    encoded.clear();
-    encode_states(message);
-    add_octets(*batch, RecordType::states);
-  }
+  if (!moved_states.empty()) add_octets(*batch, RecordType::states, moved_states);
   message.set(Message::kMoving);
   ++segment(message.segment).moves;
   job.octets_moving += octets;

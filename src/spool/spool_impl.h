@@ -77,8 +77,10 @@ struct Spool::Impl {
                std::vector<Batch::Tombstone>& taken);
   void add_states(Batch& batch);
   void add_checkpoints(Batch& batch);
-  void add_octets(Batch& batch, RecordType type);
-  void encode_states(const Message& message);
+  void add_octets(Batch& batch, RecordType type, const Octets& octets);
+  bool takes(const Batch& batch, uint64_t octets) const;
+  void encode_states(const Message& message, Octets& into);
+  void encode_checkpoint(const Segment& of);
   void note_ties(const Batch& batch, Segment& segment);
   bool notes_pending() const;
   void note_waits();
@@ -200,7 +202,8 @@ struct Spool::Impl {
   std::vector<uint16_t> checkpoints;
   uint32_t ended_later = 0;  // finished messages that are still being moved or read
   Monotonic notes_due = Monotonic::never();
-  Octets encoded;
+  Monotonic checkpoint_again_at{};
+  Octets encoded, moved_states;
   std::vector<RecipientState> states;
 
   // Segments.
