@@ -58,6 +58,11 @@ bool Spool::Impl::flush() {
   return true;
 }
 
+bool Spool::Impl::nothing_queued() const {
+  return std::all_of(queued.begin(), queued.end(),
+                     [](const auto& batch) { return batch->empty(); });
+}
+
 // What is to be written next; null: nothing, or nothing yet.
 Batch* Spool::Impl::front_batch() {
   if (!queued.empty() && (queued.front()->closed() || !queued.front()->empty())) {

@@ -125,8 +125,8 @@ void Spool::Impl::add_checkpoints(Batch& batch) {
     if (!takes(batch, encoded.size())) break;
     add_octets(batch, RecordType::checkpoint, encoded);
     batch.checkpoints.push_back({of.epoch, of.index});
-    const bool in_a_hurry_for_room = no_room || ready() < 2;
-    if (!in_a_hurry_for_room) checkpoint_again_at = io.now() + kCheckpointEvery;
+    const bool in_need = no_room || ready() < 2 || dead.size() > 2 * dead_max;
+    if (!in_need) checkpoint_again_at = io.now() + kCheckpointEvery;
     ++used;
     break;
   }

@@ -176,8 +176,9 @@ void Spool::Impl::want_checkpoints() {
   // A quarter of what lives may be dead and wait: so a checkpoint of everything costs little per
   // segment it frees.
   const size_t living = segments.size() - absent.size() - spares.size() - dead.size();
+  dead_max = std::max(kDeadMin, living / 4);
   const bool short_of_room = no_room || ready() < 2;
-  if (dead.empty() || (!short_of_room && dead.size() <= std::max(kDeadMin, living / 4))) return;
+  if (dead.empty() || (!short_of_room && dead.size() <= dead_max)) return;
   for (const uint16_t index : dead) {
     const Segment& of = segment(index);
     for (const Segment::About& about : of.about) {

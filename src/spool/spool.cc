@@ -183,8 +183,7 @@ Monotonic Spool::wants_flush_at() const {
 
 bool Spool::idle() const {
   return impl_->writing == nullptr && !impl_->notes_pending() && impl_->ended_later == 0 &&
-         std::all_of(impl_->queued.begin(), impl_->queued.end(),
-                     [](const auto& batch) { return batch->empty(); });
+         impl_->nothing_queued();
 }
 
 const SpoolCounters& Spool::counters() const {

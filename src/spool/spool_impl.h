@@ -59,7 +59,7 @@ struct Spool::Impl {
 
   // commit.cc
   bool flush();
-  bool something_to_write() const;
+  bool nothing_queued() const;
   Batch* front_batch();
   bool place(Batch& batch);  // chooses the segment; false: it has to wait
   void start_write(Batch& batch);
@@ -213,6 +213,7 @@ struct Spool::Impl {
   std::vector<uint16_t> dead;  // sealed, nothing living, kept for their notes
   bool reclaim_due = false;
   Monotonic reclaim_at{};
+  size_t dead_max = 0;  // as many of them are no harm
   uint16_t log_head = kNoSegment, next = kNoSegment, opening = kNoSegment;
   uint32_t numbers_made = 0;
   std::shared_ptr<SharedLives> shared;
