@@ -198,7 +198,11 @@ void Spool::Impl::go_on_writing(const RecoveryResult& from, const std::vector<ui
     if (index_of[i] == kNoSegment || candidate.use != SegmentUse::open) continue;
     if (newest == UINT32_MAX || candidate.epoch > from.segments[newest].epoch) newest = i;
   }
-  if (newest == UINT32_MAX || !from.segments[newest].whole) return;
+  // A checkpoint of it would not list what is written now.
+  if (newest == UINT32_MAX || !from.segments[newest].whole ||
+      from.segments[newest].checkpoint_sequence != 0) {
+    return;
+  }
   Segment& of = segment(index_of[newest]);
   if (of.write_at + kBlock > of.size || !open_file(of)) return;
   std::erase(dead, of.index);

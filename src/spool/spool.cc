@@ -59,10 +59,11 @@ Result<std::unique_ptr<Spool>> Spool::create(ring::Io& io, const SpoolOptions& o
   if (recovery != nullptr) impl->take_over(*static_cast<RecoveryResult*>(recovery));
   impl->tend_segments();
   // A full disk is no reason not to start: what is there is delivered, and that makes room.
-  if (impl->no_room && impl->no_room_why.code != ENOSPC && impl->ready() == 0) {
+  const int code = impl->no_room_why.code;
+  if (impl->no_room && code != ENOSPC && code != EDQUOT && impl->ready() == 0) {
     return fail("the spool in " + options.directory + " cannot be written to: " +
                     impl->no_room_why.message + "; see its owner and rights",
-                impl->no_room_why.code);
+                code);
   }
   return std::unique_ptr<Spool>(new Spool(std::move(impl)));
 }
@@ -158,7 +159,10 @@ void Spool::Impl::on_event(const ring::Event& event) {
   }
 }
 
-bool Spool::flush() { return impl_->flush(); }
+bool Spool::flush() {
+  const bool more = impl_->flush();
+  return more || !impl_->done_list.empty();  // what was in memory is loaded at once
+}
 
 void Spool::take_done(std::vector<Done>& into) {
   into.insert(into.end(), impl_->done_list.begin(), impl_->done_list.end());
