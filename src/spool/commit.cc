@@ -160,11 +160,7 @@ void Spool::Impl::write_succeeded(Batch& batch) {
     from.living_octets -= message.length;
     --from.living;
     --from.moves;
-    from.uncovered = true;
-    if (into.sources.empty() || into.sources.back().segment != from.index ||
-        into.sources.back().epoch != from.epoch) {
-      into.sources.push_back({from.epoch, from.index});
-    }
+    add_source(into, from);
     message.segment = batch.segment;
     message.offset = static_cast<uint32_t>((batch.offset + moved.offset) / kRecordAlign);
     message.clear(Message::kMoving);
@@ -193,6 +189,22 @@ void Spool::Impl::write_succeeded(Batch& batch) {
   }
 }
 
+// Older copies of messages that came from there: also those that had come there from elsewhere.
+void Spool::Impl::add_source(Segment& into, Segment& from) {
+  from.uncovered = true;
+  if (!into.sources.empty() && into.sources.back().segment == from.index &&
+      into.sources.back().epoch == from.epoch) {
+    return;
+  }
+  for (const Segment::About& earlier : from.sources) {
+    const Segment& source = segment(earlier.segment);
+    if (source.epoch == earlier.epoch && source.uncovered) into.sources.push_back(earlier);
+  }
+  into.sources_others.insert(into.sources_others.end(), from.sources_others.begin(),
+                             from.sources_others.end());
+  into.sources.push_back({from.epoch, from.index});
+}
+
 void Spool::Impl::write_failed(Batch& batch, int32_t result) {
   Segment& into = segment(batch.segment);
   ++counters.write_errors;
@@ -206,9 +218,7 @@ void Spool::Impl::write_failed(Batch& batch, int32_t result) {
       path_of(into), batch.offset, why, batch.stored.size());
   into.set_aside = true;
   into.ran_out = result >= 0 || result == -ENOSPC || result == -EDQUOT;
-  for (const Batch::Stored& stored : batch.stored) {
-    nevers.push_back({messages.get(stored.message).id, into.epoch, into.index});
-  }
+  nevers.push_back({into.epoch, batch.offset, into.index});
   seal_segment(into);
   if (log_head == batch.segment) log_head = kNoSegment;
   give_back_notes(batch);

@@ -30,6 +30,14 @@ class Merger final {
     living_.resize(scans_.size());
     noted_by_.resize(scans_.size());
     for (uint32_t i = 0; i < scans_.size(); ++i) describe(i);
+    for (uint32_t i = 0; i < scans_.size(); ++i) {
+      for (const ScannedNever& never : scans_[i].nevers) {
+        const auto of = by_number_.find(never.number);
+        if (of != by_number_.end() && scans_[of->second].epoch == never.epoch) {
+          tie(i, of->second);
+        }
+      }
+    }
     gather();
     newest_checkpoints();
     decide();
@@ -68,6 +76,7 @@ class Merger final {
     for (uint32_t i = 0; i < scans_.size(); ++i) {
       const Scan& scan = scans_[i];
       for (uint32_t m = 0; m < scan.messages.size(); ++m) {
+        if (uint64_t{scan.messages[m].offset} * kRecordAlign >= scan.void_from) continue;
         copies_.push_back({scan.messages[m].id, i, m});
       }
       for (const uint64_t id : scan.gone) gone_.push_back({id, i});

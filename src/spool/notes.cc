@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is written about messages: states of recipients, tombstones, messages that never were, and
-// checkpoints.
+// What is written about messages: states of recipients, tombstones, failed writes whose messages
+// never were, and checkpoints.
 //
 // The insight: a note is made when its batch is closed, from what is known then. Several changes of
 // one message between two batches are one note, and what is about a segment whose life has ended
@@ -42,8 +42,8 @@ void Spool::Impl::note_waits() {
 }
 
 void Spool::Impl::add_notes(Batch& batch) {
-  add_ids(batch, RecordType::never, nevers, batch.nevers);
-  add_ids(batch, RecordType::tombstone, tombstones, batch.tombstones);
+  add_nevers(batch);
+  add_tombstones(batch);
   add_states(batch);
   add_checkpoints(batch);
   notes_due = Monotonic::never();
@@ -54,22 +54,37 @@ bool Spool::Impl::takes(const Batch& batch, uint64_t octets) const {
   return batch.length_with(sizeof(RecordHeader) + octets) <= options.segment_size - kBlock;
 }
 
-void Spool::Impl::add_ids(Batch& batch, RecordType type, std::vector<Batch::Tombstone>& pending,
-                          std::vector<Batch::Tombstone>& taken) {
-  std::erase_if(pending, [this](const Batch::Tombstone& tombstone) {
+void Spool::Impl::add_nevers(Batch& batch) {
+  while (!nevers.empty()) {
+    const Batch::Never never = nevers.back();
+    if (segment(never.segment).epoch == never.epoch) {
+      encoded.clear();
+      put_varint(encoded, segment(never.segment).number);
+      put_u64(encoded, never.epoch);
+      put_varint(encoded, never.offset);
+      if (!takes(batch, encoded.size())) return;
+      add_octets(batch, RecordType::never, encoded);
+      batch.nevers.push_back(never);
+    }
+    nevers.pop_back();
+  }
+}
+
+void Spool::Impl::add_tombstones(Batch& batch) {
+  std::erase_if(tombstones, [this](const Batch::Tombstone& tombstone) {
     return segment(tombstone.segment).epoch != tombstone.epoch;
   });
   const size_t ids_max = std::min<uint64_t>(kIdsPerRecordMax, options.segment_size / 64);
-  const size_t count = std::min(pending.size(), ids_max);
+  const size_t count = std::min(tombstones.size(), ids_max);
   if (count == 0 || !takes(batch, count * sizeof(uint64_t))) return;
   encoded.resize(count * sizeof(uint64_t));
   for (size_t i = 0; i < count; ++i) {
-    ringmta::store(encoded.data() + i * sizeof(uint64_t), pending[i].id);
+    ringmta::store(encoded.data() + i * sizeof(uint64_t), tombstones[i].id);
   }
-  const auto end = pending.begin() + static_cast<ptrdiff_t>(count);
-  taken.insert(taken.end(), pending.begin(), end);
-  pending.erase(pending.begin(), end);
-  add_octets(batch, type, encoded);
+  const auto end = tombstones.begin() + static_cast<ptrdiff_t>(count);
+  batch.tombstones.insert(batch.tombstones.end(), tombstones.begin(), end);
+  tombstones.erase(tombstones.begin(), end);
+  add_octets(batch, RecordType::tombstone, encoded);
 }
 
 void Spool::Impl::add_octets(Batch& batch, RecordType type, const Octets& octets) {
@@ -161,7 +176,7 @@ void Spool::Impl::note_ties(const Batch& batch, Segment& into) {
   for (const Batch::Tombstone& tombstone : batch.tombstones) {
     if (segment(tombstone.segment).epoch == tombstone.epoch) tie(tombstone.segment);
   }
-  for (const Batch::Tombstone& never : batch.nevers) {
+  for (const Batch::Never& never : batch.nevers) {
     if (segment(never.segment).epoch == never.epoch) tie(never.segment);
   }
   for (const StoredHandle handle : batch.stated) {

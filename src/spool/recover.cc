@@ -101,6 +101,18 @@ void find_missing(const std::string& directory, const std::vector<File>& files,
   }
 }
 
+// What failed writes left does not count, as notes in other segments say.
+void find_voids(std::vector<Scan>& scans) {
+  for (const Scan& scan : scans) {
+    for (const ScannedNever& never : scan.nevers) {
+      for (Scan& of : scans) {
+        if (of.number != never.number || of.epoch != never.epoch) continue;
+        of.void_from = std::min(of.void_from, never.offset);
+      }
+    }
+  }
+}
+
 // What is no log: remains of making are emptied, the unknown is set aside.
 void sort_out(const std::string& directory, std::vector<Scan>& scans, RecoveryResult& result) {
   for (Scan& scan : scans) {
@@ -137,6 +149,7 @@ Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t
   result->shards = shards;
   find_missing(directory, *files, *result);
   sort_out(directory, *scans, *result);
+  find_voids(*scans);
   repair(directory, *scans, result->result);
   for (const Scan& scan : *scans) {
     result->sequence =

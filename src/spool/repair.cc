@@ -32,6 +32,10 @@ class Repair final {
       }
       const uint64_t acknowledged = acknowledged_end(scans_, scan);
       for (const DamagedBatch& damage : scan.damaged) {
+        if (damage.begin >= scan.void_from) {
+          mend(scan, damage);
+          continue;
+        }
         judge(scan, damage, damage.followed || damage.begin < acknowledged);
       }
       if (scan.end < acknowledged) lost_tail(scan, acknowledged);

@@ -210,8 +210,9 @@ class Scanner final {
       case RecordType::states:
         return take_states(payload);
       case RecordType::tombstone:
-      case RecordType::never:
         return take_gone(payload);
+      case RecordType::never:
+        return take_never(payload);
       case RecordType::checkpoint:
         return take_checkpoint(payload);
     }
@@ -236,6 +237,17 @@ class Scanner final {
       scan_.highest_id = std::max(scan_.highest_id, id);
       scan_.gone.push_back(id);
     }
+    return true;
+  }
+
+  bool take_never(Bytes payload) {
+    Reader reader(payload);
+    ScannedNever never;
+    never.number = static_cast<uint32_t>(reader.varint());
+    never.epoch = reader.u64();
+    never.offset = reader.varint();
+    if (!reader.ok()) return false;
+    scan_.nevers.push_back(never);
     return true;
   }
 
@@ -283,16 +295,17 @@ class Scanner final {
   }
 
   struct Marks {
-    size_t messages, gone, states, checkpoints;
+    size_t messages, gone, nevers, states, checkpoints;
     uint32_t found;
   };
   Marks mark() const {
-    return {scan_.messages.size(), scan_.gone.size(), scan_.states.size(), scan_.checkpoints.size(),
-            found_};
+    return {scan_.messages.size(), scan_.gone.size(),        scan_.nevers.size(),
+            scan_.states.size(),   scan_.checkpoints.size(), found_};
   }
   void restore(const Marks& marks) {
     scan_.messages.resize(marks.messages);
     scan_.gone.resize(marks.gone);
+    scan_.nevers.resize(marks.nevers);
     scan_.states.resize(marks.states);
     scan_.checkpoints.resize(marks.checkpoints);
     found_ = marks.found;

@@ -65,6 +65,7 @@ struct Spool::Impl {
   void start_write(Batch& batch);
   void written(int32_t result);
   void write_succeeded(Batch& batch);
+  void add_source(Segment& into, Segment& from);
   void write_failed(Batch& batch, int32_t result);
   void give_back_notes(Batch& batch);
   void fail_messages(Batch& batch);
@@ -73,8 +74,8 @@ struct Spool::Impl {
 
   // notes.cc
   void add_notes(Batch& batch);
-  void add_ids(Batch& batch, RecordType type, std::vector<Batch::Tombstone>& pending,
-               std::vector<Batch::Tombstone>& taken);
+  void add_nevers(Batch& batch);
+  void add_tombstones(Batch& batch);
   void add_states(Batch& batch);
   void add_checkpoints(Batch& batch);
   void add_octets(Batch& batch, RecordType type, const Octets& octets);
@@ -197,7 +198,7 @@ struct Spool::Impl {
 
   // Notes not yet in a batch.
   std::vector<Batch::Tombstone> tombstones;
-  std::vector<Batch::Tombstone> nevers;
+  std::vector<Batch::Never> nevers;
   std::vector<StoredHandle> stated;
   std::vector<uint16_t> checkpoints;
   uint32_t ended_later = 0;  // finished messages that are still being moved or read
