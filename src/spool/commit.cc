@@ -196,13 +196,19 @@ void Spool::Impl::add_source(Segment& into, Segment& from) {
       into.sources.back().epoch == from.epoch) {
     return;
   }
+  const auto add = [](auto& list, const auto& source) {
+    if (std::find(list.begin(), list.end(), source) == list.end()) list.push_back(source);
+  };
   for (const Segment::About& earlier : from.sources) {
     const Segment& source = segment(earlier.segment);
-    if (source.epoch == earlier.epoch && source.uncovered) into.sources.push_back(earlier);
+    if (source.epoch == earlier.epoch && source.uncovered) add(into.sources, earlier);
   }
-  into.sources_others.insert(into.sources_others.end(), from.sources_others.begin(),
-                             from.sources_others.end());
-  into.sources.push_back({from.epoch, from.index});
+  for (const uint32_t cell : from.sources_others) {
+    if (shared->covered[cell].load() == 0) add(into.sources_others, cell);
+  }
+  std::erase(into.sources, Segment::About{from.epoch, from.index});
+  into.sources.push_back(
+      {from.epoch, from.index});  // the next one most likely comes from there, too
 }
 
 void Spool::Impl::write_failed(Batch& batch, int32_t result) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -101,16 +102,32 @@ void find_missing(const std::string& directory, const std::vector<File>& files,
   }
 }
 
-// What failed writes left does not count, as notes in other segments say.
-void find_voids(std::vector<Scan>& scans) {
+// What failed writes left never was, as notes in other segments say: those segments are read again,
+// and no further than to there. (A note of a failed write that lies in what another failed write
+// left is true all the same.)
+Status leave_out_voids(std::vector<Scan>& scans) {
+  std::map<std::pair<uint32_t, uint64_t>, uint64_t> voids;
   for (const Scan& scan : scans) {
     for (const ScannedNever& never : scan.nevers) {
-      for (Scan& of : scans) {
-        if (of.number != never.number || of.epoch != never.epoch) continue;
-        of.void_from = std::min(of.void_from, never.offset);
-      }
+      const auto [at, is_new] = voids.try_emplace({never.number, never.epoch}, never.offset);
+      if (!is_new) at->second = std::min(at->second, never.offset);
     }
   }
+  for (Scan& scan : scans) {
+    const auto found = voids.find({scan.number, scan.epoch});
+    if (found == voids.end() || scan.kind != Scan::Kind::log) continue;
+    scan.void_from = found->second;
+    if (scan.end <= scan.void_from) continue;
+    Result<Scan> again = scan_segment(scan.path, scan.number, scan.void_from);
+    if (!again) return std::unexpected(again.error());
+    again->void_from = scan.void_from;
+    again->void_end = scan.end;
+    // What was given out once is not given out again.
+    again->highest_id = std::max(again->highest_id, scan.highest_id);
+    again->last_sequence = std::max(again->last_sequence, scan.last_sequence);
+    scan = std::move(*again);
+  }
+  return {};
 }
 
 // What is no log: remains of making are emptied, the unknown is set aside.
@@ -149,7 +166,9 @@ Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t
   result->shards = shards;
   find_missing(directory, *files, *result);
   sort_out(directory, *scans, *result);
-  find_voids(*scans);
+  if (Status left_out = leave_out_voids(*scans); !left_out) {
+    return std::unexpected(left_out.error());
+  }
   repair(directory, *scans, result->result);
   for (const Scan& scan : *scans) {
     result->sequence =

@@ -63,17 +63,18 @@ class Window final {
 
 class Scanner final {
  public:
-  Scanner(Scan& scan, Window& window)
+  Scanner(Scan& scan, Window& window, uint64_t limit)
       : scan_(scan),
         window_(window),
+        limit_(std::min(limit, scan.size)),
         place_{scan.epoch, scan.number},
         sequence_(scan.epoch >> kEpochRandomBits) {}
 
   void run() {
     uint64_t at = kBlock;
-    while (at + kBlock <= scan_.size) {
+    while (at + kBlock <= limit_) {
       const auto header = load<BatchHeader>(window_.at(at, sizeof(BatchHeader)).data());
-      if (valid(header, place_, scan_.size - at)) {
+      if (valid(header, place_, limit_ - at)) {
         scan_.last_begin = at;
         batch(at, header);
         at += header.length;
@@ -84,7 +85,7 @@ class Scanner final {
         continue;
       }
       const uint64_t following = find_batch(at + kBlock);
-      const uint64_t end = following == 0 ? scan_.size : following;
+      const uint64_t end = following == 0 ? limit_ : following;
       const uint32_t before = found_;
       const uint64_t last = search(at, end, UINT32_MAX);
       if (following == 0 && found_ == before) break;
@@ -287,9 +288,9 @@ class Scanner final {
 
   // The next valid batch header at or after `at`; 0: none.
   uint64_t find_batch(uint64_t at) {
-    for (; at + kBlock <= scan_.size; at += kBlock) {
+    for (; at + kBlock <= limit_; at += kBlock) {
       const auto header = load<BatchHeader>(window_.at(at, sizeof(BatchHeader)).data());
-      if (header.magic == kBatchMagic && valid(header, place_, scan_.size - at)) return at;
+      if (header.magic == kBatchMagic && valid(header, place_, limit_ - at)) return at;
     }
     return 0;
   }
@@ -313,6 +314,7 @@ class Scanner final {
 
   Scan& scan_;
   Window& window_;
+  uint64_t limit_;
   Place place_;
   DamagedBatch damage_;
   uint64_t sequence_;
@@ -337,7 +339,7 @@ bool all_zero(Bytes bytes) {
 
 }  // namespace
 
-Result<Scan> scan_segment(const std::string& path, uint32_t number) {
+Result<Scan> scan_segment(const std::string& path, uint32_t number, uint64_t limit) {
   Scan scan;
   scan.path = path;
   scan.number = number;
@@ -365,7 +367,7 @@ Result<Scan> scan_segment(const std::string& path, uint32_t number) {
     scan.header_damaged = true;
     scan.kind = Scan::Kind::log;
   }
-  if (scan.kind == Scan::Kind::log) Scanner(scan, window).run();
+  if (scan.kind == Scan::Kind::log) Scanner(scan, window, limit).run();
   scan.unreadable_octets = window.unreadable_octets();
   return scan;
 }

@@ -44,8 +44,17 @@ Spool::Impl::Impl(ring::Io& the_io, const SpoolOptions& chosen, ring::Token toke
 Spool::Impl::~Impl() {
   if (operations == 0) {
     for (const auto& of : segments) close_file(*of);
-  } else {
-    blocks.abandon();  // the kernel may still read or write it
+    return;
+  }
+  // The kernel may still read or write it.
+  if (writing != nullptr) {
+    for (const iovec& part : writing->parts()) blocks.abandon(part.iov_base);
+  }
+  for (const Load& load : loads) {
+    if (load.block != kNone) blocks.abandon(blocks[load.block].memory);
+  }
+  for (const auto& of : segments) {
+    if (of->header_block != kNone) blocks.abandon(blocks[of->header_block].memory);
   }
 }
 
