@@ -13,7 +13,9 @@
 
 namespace ringmta {
 
+// All of its memory, so that what a move or a clear() left is overwritten too.
 inline void wipe(std::string& secret) {
+  secret.resize(secret.capacity());
   explicit_bzero(secret.data(), secret.size());
   secret.clear();
 }
