@@ -21,7 +21,7 @@ inline void wipe(std::string& secret) {
 }
 template <typename T, size_t kSize>
 void wipe(std::array<T, kSize>& secret) {
-  explicit_bzero(secret.data(), sizeof secret);
+  explicit_bzero(&secret, sizeof secret);
 }
 
 inline void append_secret(std::string& secret, std::string_view piece) {
