@@ -2,6 +2,7 @@
 #include "ringmta/sasl/password_verifier.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "ringmta/base/wipe.h"
 
@@ -10,7 +11,12 @@ namespace ringmta::sasl {
 PasswordCheck::~PasswordCheck() { wipe(password); }
 
 PasswordVerifier::PasswordVerifier(size_t queue_max, bool own_thread) : queue_max_(queue_max) {
-  if (own_thread) thread_ = std::thread([this] { run(); });
+  if (!own_thread) return;
+  sigset_t all, before;  // inherited by the thread: signals are for others
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 PasswordVerifier::~PasswordVerifier() {
