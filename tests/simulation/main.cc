@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 
 #include "ringmta/base/log.h"
@@ -16,7 +17,8 @@ using namespace ringmta::simulation;
 
 struct Options {
   uint64_t first = 1, seeds = 100;
-  bool plan = false, twice = false, log = false, keep_going = false, quiet = false;
+  bool plan = false, twice = false, log = false, keep_going = false;
+  std::string events;
 };
 
 struct Sum {
@@ -34,6 +36,7 @@ bool one(uint64_t seed, const Options& options, Sum& sum) {
     const Outcome again = run(plan);
     if (again.trace != outcome.trace) violations.emplace_back("two runs of this seed differ");
   }
+  if (!options.events.empty()) std::ofstream(options.events) << outcome.events;
   ++sum.runs;
   sum.kept += outcome.kept;
   sum.copies += outcome.copies;
@@ -46,6 +49,9 @@ bool one(uint64_t seed, const Options& options, Sum& sum) {
         "{:016x}\n",
         outcome.kept, outcome.refused, outcome.unknown, outcome.copies, outcome.notices,
         outcome.crashes, outcome.simulated.count / 1000, outcome.trace);
+  }
+  if (options.plan) {
+    for (const auto& [reply, count] : outcome.refusals) fmt::print("  {} x {}\n", count, reply);
   }
   if (violations.empty()) return true;
   ++sum.bad;
@@ -67,6 +73,7 @@ int main(int argc, char** argv) {
   app.add_flag("--twice", options.twice, "run each seed twice; both must be the same");
   app.add_flag("--log", options.log, "show the relay's log");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first that fails");
+  app.add_option("--events", options.events, "write the relay's events of the last run here");
   CLI11_PARSE(app, argc, argv);
   if (!options.log) std::freopen("/dev/null", "w", stderr);
   ringmta::set_log_level(options.log ? ringmta::LogLevel::debug : ringmta::LogLevel::error);
