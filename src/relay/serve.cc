@@ -47,6 +47,7 @@ class Supervisor final {
         current_(std::make_shared<const config::Settings>(settings)),
         exchange_(settings.shards),
         clients_(std::make_unique<server::ClientTable>()),
+        auth_(std::make_unique<server::AuthShared>()),
         snapshots_(settings.shards),
         threads_(settings.shards),
         operator_(settings, exchange_, snapshots_, [this] { return reload(); }) {}
@@ -72,6 +73,7 @@ class Supervisor final {
   std::shared_ptr<const config::Settings> current_;
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
+  std::unique_ptr<server::AuthShared> auth_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
   std::unique_ptr<spool::Recovery> recovery_;
   std::vector<ShardThread> threads_;
@@ -154,7 +156,7 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_, exchange_, *clients_, recovery_.get(), snapshots_};
+  const Shared shared{settings_, exchange_, *clients_, *auth_, recovery_.get(), snapshots_};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
   mine.relay = std::move(*made);
