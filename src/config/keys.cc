@@ -41,6 +41,7 @@ const Section kSections[] = {
      .begin = [](Settings& s) { s.server.tls.certificates.emplace_back(); },
      .count = count_certificates,
      .only = only_certificate},
+    {.name = "auth", .about = "Users who log in, and what guessing passwords costs."},
     {.name = "route",
      .about = "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. "
               "Domains "
@@ -88,8 +89,8 @@ const Section kSections[] = {
 
 std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
-  for (const auto part : {relay_keys(), server_keys(), tls_in_keys(), route_keys(), queue_keys(),
-                          client_keys(), operator_keys()}) {
+  for (const auto part : {relay_keys(), server_keys(), tls_in_keys(), auth_keys(), route_keys(),
+                          queue_keys(), client_keys(), operator_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {

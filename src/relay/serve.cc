@@ -48,6 +48,7 @@ class Supervisor final {
         current_(std::make_shared<const config::Settings>(settings)),
         exchange_(settings.shards),
         clients_(std::make_unique<server::ClientTable>()),
+        auth_(std::make_unique<server::AuthShared>()),
         snapshots_(settings.shards),
         threads_(settings.shards),
         operator_(settings, exchange_, snapshots_, [this] { return reload(); }) {}
@@ -66,7 +67,6 @@ class Supervisor final {
   std::vector<std::shared_ptr<tls::ServerContext>> new_tls_contexts(nlohmann::json& answer);
   bool drained();
   void drain();
-  void drop_letters();
   void end_shards();
 
   const std::string file_;
@@ -75,6 +75,7 @@ class Supervisor final {
   std::shared_ptr<const config::Settings> current_;
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
+  std::unique_ptr<server::AuthShared> auth_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
   std::unique_ptr<spool::Recovery> recovery_;
   std::vector<ShardThread> threads_;
@@ -160,7 +161,7 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_,       exchange_,  *clients_,
+  const Shared shared{settings_,       exchange_,  *clients_,      *auth_,
                       recovery_.get(), snapshots_, tickets_.keys()};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
@@ -364,24 +365,6 @@ void Supervisor::drain() {
   });
 }
 
-// What nobody will read any more. (Jobs are their keepers'.)
-void Supervisor::drop_letters() {
-  for (bool any = true; any;) {
-    any = false;
-    for (uint16_t number = 0; number < settings_.shards; ++number) {
-      exchange_.retry(ShardId{number});
-      Letter letter;
-      while (exchange_.take(ShardId{number}, letter)) {
-        any = true;
-        if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
-        if (letter.kind == Letter::Kind::question || letter.kind == Letter::Kind::answer) {
-          delete static_cast<dns::MxQuery*>(letter.what);
-        }
-      }
-    }
-  }
-}
-
 void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
@@ -393,7 +376,7 @@ void Supervisor::end_shards() {
   for (ShardThread& one : threads_) {
     if (one.thread.joinable()) one.thread.join();
   }
-  drop_letters();
+  exchange_.drop_letters();
   // Jobs may be on loan from one shard to another: all loops stand still before any is taken down.
   for (ShardThread& one : threads_) one.relay.reset();
 }

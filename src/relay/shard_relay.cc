@@ -89,6 +89,7 @@ Status ShardRelay::set_up() {
       *loop_, *queue_, settings_.client, id_, this,
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
   server_ = std::make_unique<server::Server>(*loop_, *spool_, settings_.server, shared_.clients);
+  server_->authenticate_with(shared_.auth);
   server_->on_committed(
       this, [](void* self, spool::StoredHandle message, const server::Arrival& arrival) {
         static_cast<ShardRelay*>(self)->take_over(message, arrival);

@@ -33,6 +33,7 @@ struct Shared {
   const config::Settings& settings;
   Exchange& exchange;
   server::ClientTable& clients;
+  server::AuthShared& auth;
   spool::Recovery* recovery;
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;
   const tls::TicketKeys& ticket_keys;  // at the start

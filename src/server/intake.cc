@@ -67,11 +67,17 @@ size_t Server::Impl::process(Session& session, Bytes data) {
         used = data.size();  // RFC 3207 6: what was said behind it, nobody has said
         more = false;
         break;
-      case Action::auth_begin:  // none of these is offered
+      case Action::auth_begin:
+        auth_begin(session, step);
+        break;
       case Action::auth_response:
+        auth_response(session, step.body);
+        break;
       case Action::auth_cancel:
+        auth_cancel(session);
+        break;
       case Action::sender:
-        RINGMTA_ASSERT(false);
+        judge_sender(session);
         break;
       case Action::message_begin:
         message_begin(session);
@@ -120,6 +126,11 @@ void Server::Impl::message_begin(Session& session) {
   } else if (!spool.accepting() || spool.memory_pressed()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
+  } else if (const sasl::User* user = user_of(session);
+             user != nullptr &&
+             !user->usage->count_message(user->messages_per_hour, loop.io().wall())) {
+    ++counters.messages_refused;
+    session.machine.refuse_message("450 4.7.1 Too many messages this hour, try again later");
   } else {
     session.machine.accept_message();
   }
@@ -184,6 +195,7 @@ void Server::Impl::message_end(Session& session) {
     facts.tls_version = session.tls->facts().version;
     facts.tls_cipher = session.tls->facts().cipher;
   }
+  facts.authenticated = session.machine.authenticated();
   facts.utf8 = envelope.utf8;
   facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
   facts.now = now;
@@ -198,6 +210,10 @@ void Server::Impl::message_end(Session& session) {
   head.info.expiry = now + options.expire_after;
   head.info.client = session.client;
   head.info.tenant = options.tenant_default;
+  if (const sasl::User* user = user_of(session)) {
+    head.info.tenant = user->tenant;
+    head.info.user = user->name;
+  }
   head.info.has_dot_stuffing = header.has_dot_stuffing;
   head.info.has_eight_bit = header.has_eight_bit;
 

@@ -38,7 +38,8 @@ Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerO
       spool(the_spool),
       options(the_options),
       clients(the_clients),
-      sessions(the_options.sessions_max + kRefusals) {
+      sessions(the_options.sessions_max + kRefusals),
+      auth_inbox(the_loop) {
   side.reserve(4096);
   trace.reserve(4096);
 }
@@ -53,7 +54,7 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   SlotHandle slot;
   Session* session = nullptr;
   if (!stopping && peer.length != 0) {
-    session = sessions.take(slot, options.session, access_for(peer, nullptr));
+    session = sessions.take(slot, options.session, access_of(peer, nullptr));
   }
   if (session == nullptr) {
     ++counters.sessions_refused;
@@ -161,6 +162,7 @@ void Server::Impl::on_closed(Session& session) {
   session.yielding.unlink();
   if (session.tls != nullptr && session.tls->handshaken()) --counters.tls_sessions;
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  forget_login(session);
   if (!session.refused) {
     clients.leave(session.peer);
     --counters.sessions;
@@ -246,6 +248,7 @@ Monotonic Server::Impl::deadline(const Session& session) const {
   if (session.transaction_at != Monotonic::never()) {
     due = std::min(due, session.transaction_at + options.timeouts.transaction);
   }
+  due = std::min(due, session.login.reply_at);
   if (session.send_in_flight) due = std::min(due, session.send_at + options.timeouts.reply);
   return due;
 }
@@ -260,6 +263,10 @@ void Server::Impl::on_timer(Session& session) {
   if (session.stream_closed) return;
   const Monotonic now = loop.now();
   if (deadline(session) > now) {
+    arm_timer(session);
+    return;
+  }
+  if (!session.closing && auth_reply_due(session)) {
     arm_timer(session);
     return;
   }
@@ -300,13 +307,17 @@ Server::Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& opti
     : impl_(std::make_unique<Impl>(loop, spool, options, clients)) {}
 
 Server::~Server() {
-  impl_->sessions.for_each([](Session& session, SlotHandle) {
+  if (impl_->auth_shared != nullptr) impl_->auth_shared->verifier.forget(&impl_->auth_inbox);
+  impl_->sessions.for_each([this](Session& session, SlotHandle) {
+    impl_->forget_login(session);
     session.dirty.unlink();
     session.waiting.unlink();
     session.yielding.unlink();
     session.timer.link.unlink();
   });
 }
+
+void Server::authenticate_with(AuthShared& shared) { impl_->auth_shared = &shared; }
 
 Status Server::listen() {
   const auto open = [this](const SocketAddress& address, uint32_t number) -> Status {
@@ -386,6 +397,7 @@ void Server::on_event(const ring::Event& event) {
 void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
 
 bool Server::flush() {
+  impl_->auth_verdicts();
   bool more = impl_->greet_waiting();
   more = impl_->go_on_with_handshakes() || more;
   while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);

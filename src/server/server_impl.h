@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the parts of the server room share: server.cc (sessions and their streams), security.cc
-// (TLS) and intake.cc (messages on their way into the spool).
+// (TLS), intake.cc (messages on their way into the spool) and authentication.cc (users and what
+// they may).
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth_inbox.h"
 #include "ringmta/base/slot_pool.h"
+#include "ringmta/sasl/credential_cache.h"
 #include "ringmta/server/server.h"
 #include "ringmta/smtp/trace.h"
 #include "session.h"
@@ -39,7 +42,7 @@ struct Server::Impl {
   Monotonic deadline(const Session& session) const;
 
   // security.cc
-  smtp::ServerAccess access_for(const SocketAddress& peer, const tls::Session* tls) const;
+  smtp::ServerAccess access_of(const SocketAddress& peer, const tls::Session* tls) const;
   bool known_certificate(const tls::Facts& facts) const;
   void begin_tls(Session& session);
   void take_sealed(Session& session, Bytes data);
@@ -48,6 +51,26 @@ struct Server::Impl {
   bool say_goodbye(Session& session);
   bool go_on_with_handshakes();
   Arrival arrival_of(const Session& session, std::string_view protocol) const;
+  // authentication.cc
+  smtp::ServerAccess access_for(const SocketAddress& client, std::string_view binding, bool tls,
+                                bool starttls) const;
+  void auth_begin(Session& session, const smtp::ServerSession::Step& step);
+  void auth_response(Session& session, std::string_view response);
+  void auth_cancel(Session& session);
+  void auth_go_on(Session& session, sasl::ServerExchange::Step step);
+  void auth_verify(Session& session, const sasl::CredentialCache::Key& key);
+  void auth_verdicts();
+  void auth_succeeded(Session& session);
+  void auth_failed(Session& session);
+  void auth_refuse(Session& session, std::string_view text);
+  void auth_reply(Session& session);
+  bool auth_reply_due(Session& session);
+  void auth_answered(Session& session);
+  void forget_login(Session& session);
+  bool blocked(uint64_t key, uint32_t failures_max) const;
+  bool user_is_blocked(const Session& session) const;
+  void judge_sender(Session& session);
+  static const sasl::User* user_of(const Session& session);
 
   // intake.cc
   void take_input(Session& session, Bytes data);
@@ -77,6 +100,9 @@ struct Server::Impl {
   tls::TicketKeys ticket_keys;
   tls::HandshakeBudget budget;
   uint64_t budget_turn = 0;  // in which it was filled
+  AuthShared* auth_shared = nullptr;
+  AuthInbox auth_inbox;
+  sasl::CredentialCache credentials;
 
   // Of the message in arrival, within one call of process(): pieces of the receive buffer (or of
   // `side`, for the few octets the machine adds itself).
