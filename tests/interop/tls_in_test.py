@@ -88,6 +88,8 @@ def s_client(port, *options, says=(), name=NAME):
             heard.append(line.decode(errors="replace").rstrip("\r\n"))
     listener = threading.Thread(target=hear)
     listener.start()
+    if "-starttls" not in options:
+        until(lambda: client.poll() is not None or any(re.match(r"\d{3} ", one) for one in heard), "the banner")
     for line in says:
         replies = len([one for one in heard if re.match(r"\d{3} ", one)])
         try:
@@ -240,9 +242,11 @@ def test_load_over_tls(lab):
 def test_postfix(lab):
     """Postfix's own client library, as its smtp(8) uses it."""
     relay = relay_with(lab, "mail_ecdsa", "mail_rsa")
+    (lab.directory / "main.cf").write_text("compatibility_level = 3.6\n")
     done = subprocess.run([tool("posttls-finger", "postfix"), "-c", "-l", "verify", "-L", "summary,untrusted", "-F",
                            CERTIFICATES / "root.pem", "-s", NAME, "-r", "1", f"[127.0.0.1]:{relay.port}", NAME],
-                          capture_output=True, text=True, timeout=PATIENCE, check=False)
+                          capture_output=True, text=True, timeout=PATIENCE, check=False,
+                          env={**os.environ, "MAIL_CONFIG": str(lab.directory)})
     said = done.stdout + done.stderr
     check(f"Verified TLS connection established to [127.0.0.1]:{relay.port}" in said.replace("127.0.0.1[127.0.0.1]", "[127.0.0.1]"), said)
     relay.wait_for_total("server", "tls_failures", 0)
