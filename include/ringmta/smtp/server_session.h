@@ -110,6 +110,7 @@ class ServerSession final {
   uint64_t declared_size() const { return declared_size_; }  // SIZE=, 0 when absent
   bool in_content() const { return arriving_; }  // between message_begin and its end or abort
   bool in_transaction() const;                   // between MAIL and its end
+  uint32_t transactions() const { return transactions_; }  // MAIL commands that were accepted
   uint32_t pending() const { return pending_count_; }
 
   // Appends what may leave now to `into` and forgets it.
