@@ -14,6 +14,8 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
 void check_together(const Settings& settings, const Machine& machine, Problems& problems);
 
 void check_routes(const Settings& settings, Problems& problems);
+void check_dkim(const Settings& settings, Problems& problems);
+void check_dkim_files(const Settings& settings, Problems& problems);  // reads the keys
 void check_schedules(const Settings& settings, Problems& problems);
 
 }  // namespace ringmta::config

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "signature_options.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "ringmta/base/bytes.h"
+#include "ringmta/dkim/signer.h"
 
 namespace ringmta::dkim {
 namespace {

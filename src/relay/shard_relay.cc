@@ -42,6 +42,13 @@ Result<std::unique_ptr<ShardRelay>> ShardRelay::create(const Shared& shared, Sha
   return made;
 }
 
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options) {
+  if (options.keys.empty()) return nullptr;
+  auto keys = dkim::KeyRing::load(options);
+  if (!keys) return std::unexpected(keys.error());
+  return std::shared_ptr<dkim::KeyRing>(std::move(*keys));
+}
+
 Status ShardRelay::set_up() {
   ring::IoOptions io = settings_.io;
   io.shard = id_;
@@ -92,6 +99,9 @@ Status ShardRelay::set_up() {
   server_->on_committed(this, [](void* self, spool::StoredHandle message) {
     static_cast<ShardRelay*>(self)->take_over(message);
   });
+  auto keys = load_keys(settings_.server.dkim);
+  if (!keys) return std::unexpected(keys.error());
+  server_->sign_with(std::move(*keys));
   wire();
   spool_->for_each_recovered([this](spool::StoredHandle stored, const spool::Recovered& message) {
     recovered(stored, message);
@@ -273,8 +283,9 @@ bool ShardRelay::drained() const {
   return server_->idle() && pools_->idle() && spool_->idle() && events_->idle();
 }
 
-void ShardRelay::reload(const config::Settings& fresh) {
+void ShardRelay::reload(const config::Settings& fresh, std::shared_ptr<dkim::KeyRing> keys) {
   server_->reload(fresh.server);
+  server_->sign_with(std::move(keys));
   queue_->reload(fresh.queue);
   pools_->reload(fresh.client);
 }

@@ -37,6 +37,9 @@ struct Shared {
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;
 };
 
+// Null where nothing is to be signed. Blocks on the key files.
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options);
+
 class ShardRelay final {
  public:
   // On the thread that will run it. Recovered messages are queued; nothing listens yet.
@@ -50,7 +53,8 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
-  void reload(const config::Settings& fresh);  // see config::keep_until_start()
+  // See config::keep_until_start(); `keys`: load_keys(), this shard's own.
+  void reload(const config::Settings& fresh, std::shared_ptr<dkim::KeyRing> keys);
 
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::string_view kNoStorage = "452 4.3.1 Insufficient system storage, try again later";
 constexpr std::string_view kTooLarge = "552 5.3.4 The message is larger than this host can store";
+constexpr std::string_view kSignFailed =
+    "451 4.7.5 The message could not be signed, try again later";
+constexpr std::string_view kUnsignable = "554 5.6.0 The header is too large to be signed";
 
 constexpr size_t kBacklogMax = 32'768;    // octets of replies that a client may leave untaken
 constexpr size_t kCommandsAtOnce = 4096;  // octets of commands between two looks at the backlog
@@ -97,20 +100,22 @@ bool Server::Impl::backlogged(Session& session) {
 }
 
 void Server::Impl::message_begin(Session& session) {
-  RINGMTA_ASSERT(session.gathering == nullptr && pieces.empty());
+  RINGMTA_ASSERT(session.gathering == nullptr && session.arrival == nullptr && pieces.empty());
   side.clear();
   if (stopping) {
     session.machine.refuse_message("421 4.3.2 Service is shutting down");
-  } else if (!spool.accepting() || spool.memory_pressed()) {
+  } else if (!spool.accepting() || spool.memory_pressed() || signing.full()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
   } else {
     session.machine.accept_message();
+    if (signing.on()) session.arrival = signing.begin();
   }
 }
 
 void Server::Impl::take_body(Session& session, std::string_view body, Bytes data) {
   if (body.empty()) return;
+  if (session.arrival != nullptr) session.arrival->hasher.append(body);
   if (lies_within(body, data)) {
     pieces.push_back(body);
     return;
@@ -190,13 +195,18 @@ void Server::Impl::message_end(Session& session) {
   Gathered gathered = Gathered::fine;
   if (session.gathering != nullptr) {
     gathered = gather_pieces(session);
-    if (gathered == Gathered::fine) {
-      pending.octets = spool.gathered_octets(*session.gathering);
-      stored = spool.store_gathered(id, head, trace, session.gathering, tag);
-      session.gathering = nullptr;
-    }
+    if (gathered == Gathered::fine) pending.octets = spool.gathered_octets(*session.gathering);
   } else {
     for (const std::string_view piece : pieces) pending.octets += piece.size();
+  }
+  if (session.arrival != nullptr && gathered == Gathered::fine &&
+      sign(session, pending, {id, tag, head, trace, pieces, session.gathering})) {
+    return;
+  }
+  if (session.gathering != nullptr) {
+    stored = spool.store_gathered(id, head, trace, session.gathering, tag);
+    session.gathering = nullptr;
+  } else if (gathered == Gathered::fine) {
     stored = spool.store(id, head, trace, pieces, tag);
     pieces.clear();
     side.clear();
@@ -214,24 +224,37 @@ void Server::Impl::message_abort(Session& session) {
   side.clear();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
   session.gathering = nullptr;
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   ++counters.messages_refused;
 }
 
 void Server::Impl::spool_done(const spool::Done& done) {
   const bool committed = done.what == spool::Done::What::committed;
   if (committed) take(taker, done.message);
-  const SlotHandle slot = ring::Token{done.tag}.slot();
+  settle(done.tag,
+         committed ? Session::Pending::State::committed : Session::Pending::State::failed);
+}
+
+// What became of the message with this tag, if its session is still there.
+void Server::Impl::settle(uint64_t tag, Session::Pending::State state) {
+  const SlotHandle slot = ring::Token{tag}.slot();
   Session* session = sessions.find(slot);
   if (session == nullptr) return;
-  const auto sequence = static_cast<uint32_t>(done.tag >> 56);
+  const auto sequence = static_cast<uint32_t>(tag >> 56);
   for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
     if ((n & 0x7F) != sequence) continue;
-    session->pending[n % smtp::ServerSession::kPendingMax].state =
-        committed ? Session::Pending::State::committed : Session::Pending::State::failed;
+    session->pending[n % smtp::ServerSession::kPendingMax].state = state;
     break;
   }
   answer_in_order(*session);
   touch(*session);
+}
+
+std::string_view Server::Impl::refusal(Session::Pending::State state) {
+  using State = Session::Pending::State;
+  if (state == State::too_large) return kTooLarge;
+  if (state == State::sign_failed) return kSignFailed;
+  return state == State::unsignable ? kUnsignable : kNoStorage;
 }
 
 void Server::Impl::answer_in_order(Session& session) {
@@ -243,8 +266,7 @@ void Server::Impl::answer_in_order(Session& session) {
     session.answered = true;
     if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
-      const bool too_large = oldest.state == Session::Pending::State::too_large;
-      session.machine.message_done(too_large ? kTooLarge : kNoStorage);
+      session.machine.message_done(refusal(oldest.state));
       continue;
     }
     ++counters.messages;

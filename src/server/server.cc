@@ -150,6 +150,7 @@ void Server::Impl::on_closed(Session& session) {
   session.dirty.unlink();
   session.waiting.unlink();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   if (!session.refused) {
     clients.leave(session.peer);
     --counters.sessions;
@@ -331,7 +332,8 @@ void Server::on_event(const ring::Event& event) {
 void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
 
 bool Server::flush() {
-  const bool more = impl_->greet_waiting();
+  const bool signing = impl_->signing.waiting() != 0 && impl_->store_signed();
+  const bool more = impl_->greet_waiting() || signing;
   while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);
   return more;
 }
@@ -353,7 +355,11 @@ void Server::abort_all() {
       [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
 }
 
-bool Server::idle() const { return impl_->sessions.size() == 0; }
+bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing.waiting() == 0; }
+
+void Server::sign_with(std::shared_ptr<dkim::KeyRing> keys) {
+  impl_->signing.use(impl_->options.dkim, std::move(keys));
+}
 
 void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message)) {
   impl_->taker = self;

@@ -11,6 +11,7 @@
 #include "ringmta/server/options.h"
 #include "ringmta/smtp/server_session.h"
 #include "ringmta/spool/spool.h"
+#include "signing.h"
 
 namespace ringmta::server {
 
@@ -28,11 +29,13 @@ struct Session {
   std::string client;          // "192.0.2.7"
   std::string client_literal;  // "IPv6:2001:db8::1", as RFC 5321 4.1.3 writes it
 
-  spool::Gathering* gathering = nullptr;  // content of the message in arrival, once it is big
+  spool::Gathering* gathering = nullptr;    // content of the message in arrival, once it is big
+  std::unique_ptr<SigningArrival> arrival;  // and what its signatures will need; null: unsigned
+  uint64_t signing_round = 0;               // signing.h
 
   // Messages whose commit is under way, oldest first; their replies keep this order.
   struct Pending {
-    enum class State : uint8_t { waiting, committed, failed, too_large };
+    enum class State : uint8_t { waiting, committed, failed, too_large, sign_failed, unsignable };
     MessageId id{};
     uint64_t octets = 0;
     uint32_t recipients = 0;

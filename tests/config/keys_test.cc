@@ -27,6 +27,7 @@ struct Row {
 };
 
 const queue::Route& route(S s) { return s.queue.routes.back(); }
+const dkim::KeyOptions& signing(S s) { return s.server.dkim.keys.back(); }
 const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
 
 template <typename T>
@@ -68,6 +69,21 @@ const Row kRows[] = {
     {"server.timeouts.transaction", "\"2h\"", [](S s) { return s.server.timeouts.transaction == hours(2); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
+    {"dkim.on_failure", "\"send_unsigned\"", [](S s) { return s.server.dkim.on_failure == dkim::OnFailure::send_unsigned; }},
+    {"dkim.slice", "\"7ms\"", [](S s) { return s.server.dkim.slice == Milliseconds{7}; }},
+    {"dkim.waiting_max", "\"128MiB\"", [](S s) { return s.server.dkim.waiting_max == 128 << 20; }},
+    {"dkim.keys.domain", "\"example.org\"", [](S s) { return signing(s).signature.domain == "example.org"; }},
+    {"dkim.keys.selector", "\"other\"", [](S s) { return signing(s).signature.selector == "other"; }},
+    {"dkim.keys.key_file", "\"/etc/other.pem\"", [](S s) { return signing(s).key_file == "/etc/other.pem"; }},
+    {"dkim.keys.from", "[\"example.org\", \".example.org\", \"*\"]", [](S s) { return signing(s).from == Texts{"example.org", ".example.org", "*"}; }},
+    {"dkim.keys.tenants", "[\"a\", \"b\"]", [](S s) { return signing(s).tenants == Texts{"a", "b"}; }},
+    {"dkim.keys.header", "\"simple\"", [](S s) { return signing(s).signature.header == dkim::Canonicalization::simple; }},
+    {"dkim.keys.body", "\"simple\"", [](S s) { return signing(s).signature.body == dkim::Canonicalization::simple; }},
+    {"dkim.keys.oversigned", "[\"from\"]", [](S s) { return signing(s).signature.oversigned_fields == Texts{"from"}; }},
+    {"dkim.keys.signed", "[\"x-campaign\"]", [](S s) { return signing(s).signature.signed_fields == Texts{"x-campaign"}; }},
+    {"dkim.keys.identity", "\"@news.example.com\"", [](S s) { return signing(s).signature.identity == "@news.example.com"; }},
+    {"dkim.keys.timestamp", "false", [](S s) { return !signing(s).signature.timestamp; }},
+    {"dkim.keys.lifetime", "\"14d\"", [](S s) { return signing(s).signature.lifetime == hours(14 * 24); }},
     {"route.name", "\"other\"", [](S s) { return route(s).name == "other"; }},
     {"route.domains", "[\"Example.ORG\", \".example.org\", \"*\"]", [](S s) { return route(s).domains == Texts{"example.org", ".example.org", "*"}; }},
     {"route.hosts", "[\"smtp.example.net\", \"smtp.example.net:587\", \"[2001:db8::1]:2525\"]", [](S s) { return route(s).hosts == Texts{"smtp.example.net", "smtp.example.net:587", "[2001:db8::1]:2525"}; }},
@@ -201,6 +217,12 @@ Placed placed(const Key& key, std::string_view value) {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
+  if (key.section == "dkim.keys") {
+    const std::string others = normal("dkim.keys.domain", "domain = \"example.com\"") +
+                               normal("dkim.keys.selector", "selector = \"rsa1\"") +
+                               normal("dkim.keys.key_file", "key_file = \"/etc/rsa1.pem\"");
+    return {top + "[[dkim.keys]]\n" + line + others + "[[route]]\n" + route, 3};
+  }
   return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
 }
 
@@ -232,6 +254,12 @@ Settings with_elements(Settings settings) {
   if (!route_schedule) route_schedule = settings.queue.retry;
   if (settings.queue.retry_rules.empty()) {
     settings.queue.retry_rules.push_back({{}, settings.queue.retry});
+  }
+  if (settings.server.dkim.keys.empty()) {  // that of placed()
+    dkim::KeyOptions& key = settings.server.dkim.keys.emplace_back();
+    key.signature.domain = "example.com";
+    key.signature.selector = "rsa1";
+    key.key_file = "/etc/rsa1.pem";
   }
   return settings;
 }
@@ -276,6 +304,7 @@ TEST_P(EachKey, IsToldAsAChange) {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
+              : key.section == "dkim.keys"     ? change.key == key.section
                                                : change.key == key.path());
     })) << key.path();
   }

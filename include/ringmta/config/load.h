@@ -39,6 +39,7 @@ struct Machine {
 };
 Machine this_machine();
 
+// load() looks into the files that the configuration names (DKIM keys), parse() does not.
 Loaded load(const std::string& file, const Machine& machine);
 Loaded parse(std::string_view toml, std::string file, const Machine& machine);
 

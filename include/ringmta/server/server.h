@@ -7,6 +7,9 @@
 // in chunks first. Replies wait for the disk inside the protocol machine, so a session holds
 // nothing but its slot while the commit is under way.
 //
+// Where mail is signed (DKIM), it takes a detour between its end and the spool:
+// src/server/signing.h.
+//
 // Limits, each with its own answer: sessions (421 4.3.2), sessions per client (421 4.7.0), idle and
 // transaction time (421 4.4.2), a client that does not take its replies (dropped), memory
 // (452 4.3.1), spool not accepting (452 4.3.1).
@@ -18,6 +21,7 @@
 #include <memory>
 #include <string_view>
 
+#include "ringmta/dkim/key_ring.h"
 #include "ringmta/server/options.h"
 #include "ringmta/shard/loop.h"
 #include "ringmta/spool/spool.h"
@@ -33,6 +37,10 @@ struct ServerCounters {
   uint64_t recipients = 0;        // of the accepted messages
   uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
+  uint64_t dkim_messages = 0;    // signed
+  uint64_t dkim_signatures = 0;  // made; more than one a message where several keys are for it
+  uint64_t dkim_failures = 0;    // messages, or signatures, that could not be made
+  uint64_t dkim_waiting = 0;     // messages that wait for their signatures, now
 };
 
 // Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two
@@ -62,6 +70,8 @@ class Server final {
   bool flush();                                 // stage: replies leave
   // Other options from now on, for sessions under way as well; listeners and sessions_max stay.
   void reload(const ServerOptions& options);
+  // Messages that begin from now on are signed with these keys, as options.dkim says; null: not.
+  void sign_with(std::shared_ptr<dkim::KeyRing> keys);
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
   void abort_all();
