@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Are options something a verifier accepts (RFC 6376 3.5, 5.4)? And what is signed by default.
 #include <fmt/format.h>
 
 #include <algorithm>
