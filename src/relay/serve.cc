@@ -64,7 +64,6 @@ class Supervisor final {
   nlohmann::json reload();
   bool drained();
   void drain();
-  void drop_letters();
   void end_shards();
 
   const std::string file_;
@@ -344,24 +343,6 @@ void Supervisor::drain() {
   });
 }
 
-// What nobody will read any more. (Jobs are their keepers'.)
-void Supervisor::drop_letters() {
-  for (bool any = true; any;) {
-    any = false;
-    for (uint16_t number = 0; number < settings_.shards; ++number) {
-      exchange_.retry(ShardId{number});
-      Letter letter;
-      while (exchange_.take(ShardId{number}, letter)) {
-        any = true;
-        if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
-        if (letter.kind == Letter::Kind::question || letter.kind == Letter::Kind::answer) {
-          delete static_cast<dns::MxQuery*>(letter.what);
-        }
-      }
-    }
-  }
-}
-
 void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
@@ -372,7 +353,7 @@ void Supervisor::end_shards() {
   for (ShardThread& one : threads_) {
     if (one.thread.joinable()) one.thread.join();
   }
-  drop_letters();
+  exchange_.drop_letters();
   // Jobs may be on loan from one shard to another: all loops stand still before any is taken down.
   for (ShardThread& one : threads_) one.relay.reset();
 }

@@ -60,6 +60,13 @@ void Server::Impl::process(Session& session, Bytes data) {
         loop.io().pause(session.stream, data.subspan(used));
         more = false;
         break;
+      case Action::start_tls:  // none of these is offered
+      case Action::auth_begin:
+      case Action::auth_response:
+      case Action::auth_cancel:
+      case Action::sender:
+        RINGMTA_ASSERT(false);
+        break;
       case Action::message_begin:
         message_begin(session);
         break;

@@ -147,7 +147,7 @@ TEST_F(Limits, AroundTheSizeOfASegmentMessagesAreStoredOrRefused) {
   start();
   size_t accepted = 0;
   size_t refused = 0;
-  for (size_t octets = 230'000; octets < 264'000; octets += 1'111) {
+  for (size_t octets = 230'000; octets < 264'000; octets += 173) {
     Client& client = greeted();
     client.say(opening() + big_content(octets));
     ASSERT_TRUE(run([&] { return client.count("250 2.0.0") + client.count("552 5.3.4") == 1; }))

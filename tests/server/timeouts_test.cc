@@ -102,6 +102,8 @@ TEST_F(Timeouts, AFrozenDiskIsNotTheClientsFault) {
   world.run_for(minutes(4));
   EXPECT_LT(io->counters().turns, turns + 1'000);
   EXPECT_FALSE(client.ended);
+  EXPECT_EQ(client.count("354"), 1U) << client.heard;
+  EXPECT_TRUE(stored.empty());
   ASSERT_TRUE(run([&] { return client.count("354") == 2; }, minutes(10)));
   client.say("Subject: second\r\n\r\n.\r\n");
   disk_takes(Milliseconds{1});
