@@ -132,12 +132,25 @@ file = "{self.directory}/events.jsonl"
 [control]
 socket = "{self.control}"
 {self.options.config}
+{self.dkim_keys()}
 """)
         log = open(self.directory / "relay.log", "w")
         process = self.start([self.build / "src/cli/ringmta", "serve", "-c", configuration],
                              stdout=log, stderr=log)
         wait_for_port(port, process, "the relay")
         return port, process
+
+    def dkim_keys(self):
+        """A new key of each kind; all of them sign every message."""
+        sections = ""
+        for kind in filter(None, self.options.dkim.split(",")):
+            file = self.directory / f"{kind}.pem"
+            wanted = ["--ed25519"] if kind == "ed25519" else ["--bits", kind.removeprefix("rsa")]
+            subprocess.run([self.build / "src/cli/ringmta", "dkim", "key", "--domain", "bench.test", "--selector", kind,
+                            "--out", file, *wanted], check=True, capture_output=True)
+            sections += (f'[[dkim.keys]]\ndomain = "bench.test"\nselector = "{kind}"\nkey_file = "{file}"\n'
+                         'from = ["*"]\n')
+        return sections
 
     def status(self):
         text = subprocess.run([self.build / "src/cli/ringmta", "status", "--json", "--socket", self.control],
@@ -202,6 +215,9 @@ socket = "{self.control}"
         if relay is not None:
             cpu["relay"] = per_message(cpu_exact(relay.pid), relay_before)
             batches = self.total(status, "spool", "batches")
+            if options.dkim:
+                result["dkim"] = options.dkim
+                result["dkim_signatures"] = self.total(status, "server", "dkim_signatures")
             result["syncs_per_message"] = round(batches / count, 4)
             result["turns_per_message"] = round(self.total(status, "ring", "turns") / count, 3)
             memory = pathlib.Path(f"/proc/{relay.pid}/status").read_text()
@@ -228,6 +244,8 @@ def main():
     parser.add_argument("--connections", type=int, default=50, help="to the sink")
     parser.add_argument("--durability", choices=["sync", "relaxed"], default="sync")
     parser.add_argument("--config", default="", help="further lines of the relay's configuration")
+    parser.add_argument("--dkim", default="", help='sign every message with new keys, like "rsa2048" or '
+                                                   '"rsa2048,ed25519"')
     parser.add_argument("--sink-option", action="append", default=[], help="passed to ringmta-sink")
     parser.add_argument("--directory", default=None, help="where the spool lies; default: the system's")
     parser.add_argument("--repeat", type=int, default=1, help="runs; the median by relay CPU is printed last")

@@ -335,6 +335,10 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
+  sample.head.info.user = "u";
+  sample.outcome.protocol = "ESMTPSA";
+  sample.outcome.tls_version = "TLSv1.3";
+  sample.outcome.tls_cipher = "TLS_AES_128_GCM_SHA256";
   EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
 }
 
