@@ -73,6 +73,15 @@ const Row kRows[] = {
     {"server.dsn", "false", [](S s) { return !s.server.session.dsn; }},
     {"server.timeouts.idle", "\"90s\"", [](S s) { return s.server.timeouts.idle == seconds(90); }},
     {"server.timeouts.transaction", "\"2h\"", [](S s) { return s.server.timeouts.transaction == hours(2); }},
+    {"server.listen_tls", "[\"192.0.2.1\", \"[2001:db8::1]:466\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465", "[2001:db8::1]:466"}; }},
+    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
+    {"server.tls.client_roots", "\"/tls/roots.pem\"", [](S s) { return s.server.tls.client_roots == "/tls/roots.pem"; }},
+    {"server.tls.client_fingerprints", "[\"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"]", [](S s) { return s.server.tls.client_fingerprints.size() == 1; }},
+    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
+    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
+    {"server.tls.certificate.certificate", "\"/tls/a.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/tls/a.pem"; }},
+    {"server.tls.certificate.key", "\"/tls/a.key\"", [](S s) { return s.server.tls.certificates.back().key == "/tls/a.key"; }},
+    {"server.timeouts.handshake", "\"9s\"", [](S s) { return s.server.timeouts.handshake == seconds(9); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
     {"route.name", "\"other\"", [](S s) { return route(s).name == "other"; }},
@@ -208,6 +217,11 @@ Placed placed(const Key& key, std::string_view value) {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
+  if (key.section == "server.tls.certificate") {
+    const std::string files = normal("server.tls.certificate.certificate", "certificate = \"/b\"") +
+                              normal("server.tls.certificate.key", "key = \"/b\"");
+    return {top + "[[server.tls.certificate]]\n" + line + files + "[[route]]\n" + route, 3};
+  }
   return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
 }
 
@@ -240,6 +254,7 @@ Settings with_elements(Settings settings) {
   if (settings.queue.retry_rules.empty()) {
     settings.queue.retry_rules.push_back({{}, settings.queue.retry});
   }
+  if (settings.server.tls.certificates.empty()) settings.server.tls.certificates.emplace_back();
   return settings;
 }
 
@@ -255,7 +270,8 @@ TEST_P(EachKey, SetsItsSettingAndNoOther) {
   for (const Key& key : keys()) {
     const bool same_in_schedules = key.default_text == "as in [retry]" &&
                                    std::string(GetParam().path) == "retry." + std::string(key.name);
-    const bool of_the_rule = key.path() == "retry.rule.domains";
+    const bool of_the_rule =
+        key.path() == "retry.rule.domains" || key.section == "server.tls.certificate";
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
     if (same_in_schedules || of_the_rule) continue;
     EXPECT_EQ(show_value(key, now), show_value(key, then)) << key.path();
@@ -279,7 +295,7 @@ TEST_P(EachKey, IsToldAsAChange) {
   const std::vector<Change> told = changes(before, after);
   ASSERT_FALSE(told.empty()) << key.path();
   const bool at_start = takes_effect_at_start(key) || key.path() == "route.name";
-  if (key.section != "retry.rule") {
+  if (key.section != "retry.rule" && key.section != "server.tls.certificate") {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
