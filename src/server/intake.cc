@@ -34,8 +34,19 @@ bool lies_within(std::string_view piece, Bytes data) {
 
 }  // namespace
 
-void Server::Impl::process(Session& session, Bytes data) {
+void Server::Impl::take_input(Session& session, Bytes data) {
+  if (session.tls != nullptr) return take_sealed(session, data);
+  const size_t used = process(session, data);
+  if (session.paused()) loop.io().pause(session.stream, data.subspan(used));
+}
+
+// Says how many octets were used up: all of them, unless the session is paused now.
+size_t Server::Impl::process(Session& session, Bytes data) {
   using Action = smtp::ServerSession::Action;
+  if (session.waiting.linked()) {  // the machine refuses who talks before the banner
+    session.waiting.unlink();
+    session.greeted = true;
+  }
   size_t used = 0;
   bool more = true;
   while (more) {
@@ -45,24 +56,28 @@ void Server::Impl::process(Session& session, Bytes data) {
     used += step.consumed;
     switch (step.action) {
       case Action::more:
-        more = used < data.size();
-        if (backlogged(session)) {
-          loop.io().pause(session.stream, data.subspan(used));
-          more = false;
-        }
+        more = !backlogged(session) && used < data.size();
         break;
       case Action::blocked:
         session.blocked = true;
-        session.answered = false;
-        loop.io().pause(session.stream, data.subspan(used));
         more = false;
         break;
-      case Action::start_tls:  // none of these is offered
+      case Action::start_tls:
+        begin_tls(session);
+        used = data.size();  // RFC 3207 6: what was said behind it, nobody has said
+        more = false;
+        break;
       case Action::auth_begin:
+        auth_begin(session, step);
+        break;
       case Action::auth_response:
+        auth_response(session, step.body);
+        break;
       case Action::auth_cancel:
+        auth_cancel(session);
+        break;
       case Action::sender:
-        RINGMTA_ASSERT(false);
+        judge_sender(session);
         break;
       case Action::message_begin:
         message_begin(session);
@@ -79,7 +94,6 @@ void Server::Impl::process(Session& session, Bytes data) {
       case Action::close:
         session.closing = true;
         session.blocked = true;
-        loop.io().pause(session.stream);
         more = false;
         break;
     }
@@ -94,6 +108,7 @@ void Server::Impl::process(Session& session, Bytes data) {
     session.transaction_at = loop.now();
     arm_timer(session);
   }
+  return used;
 }
 
 // Does the client leave so many replies untaken that no more of its commands should be looked at?
@@ -111,6 +126,11 @@ void Server::Impl::message_begin(Session& session) {
   } else if (!spool.accepting() || spool.memory_pressed()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
+  } else if (const sasl::User* user = user_of(session);
+             user != nullptr &&
+             !user->usage->count_message(user->messages_per_hour, loop.io().wall())) {
+    ++counters.messages_refused;
+    session.machine.refuse_message("450 4.7.1 Too many messages this hour, try again later");
   } else {
     session.machine.accept_message();
   }
@@ -170,6 +190,12 @@ void Server::Impl::message_end(Session& session) {
   facts.hostname = options.session.hostname;
   facts.id = view(id_text);
   facts.esmtp = session.machine.esmtp();
+  facts.tls = session.tls != nullptr;
+  if (facts.tls) {
+    facts.tls_version = session.tls->facts().version;
+    facts.tls_cipher = session.tls->facts().cipher;
+  }
+  facts.authenticated = session.machine.authenticated();
   facts.utf8 = envelope.utf8;
   facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
   facts.now = now;
@@ -184,6 +210,10 @@ void Server::Impl::message_end(Session& session) {
   head.info.expiry = now + options.expire_after;
   head.info.client = session.client;
   head.info.tenant = options.tenant_default;
+  if (const sasl::User* user = user_of(session)) {
+    head.info.tenant = user->tenant;
+    head.info.user = user->name;
+  }
   head.info.has_dot_stuffing = header.has_dot_stuffing;
   head.info.has_eight_bit = header.has_eight_bit;
 
@@ -192,6 +222,7 @@ void Server::Impl::message_end(Session& session) {
   pending = {};
   pending.id = id;
   pending.recipients = static_cast<uint32_t>(envelope.recipients.size());
+  pending.protocol = smtp::protocol_name(facts);
   spool::StoredHandle stored{UINT32_MAX, 0};
   const uint64_t tag = tag_of(session, sequence);
   Gathered gathered = Gathered::fine;
@@ -226,15 +257,19 @@ void Server::Impl::message_abort(Session& session) {
 
 void Server::Impl::spool_done(const spool::Done& done) {
   const bool committed = done.what == spool::Done::What::committed;
-  if (committed) take(taker, done.message);
   const SlotHandle slot = ring::Token{done.tag}.slot();
   Session* session = sessions.find(slot);
-  if (session == nullptr) return;
+  if (session == nullptr) {
+    if (committed) take(taker, done.message, {});
+    return;
+  }
   const auto sequence = static_cast<uint32_t>(done.tag >> 56);
   for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
     if ((n & 0x7F) != sequence) continue;
-    session->pending[n % smtp::ServerSession::kPendingMax].state =
+    Session::Pending& pending = session->pending[n % smtp::ServerSession::kPendingMax];
+    pending.state =
         committed ? Session::Pending::State::committed : Session::Pending::State::failed;
+    if (committed) take(taker, done.message, arrival_of(*session, pending.protocol));
     break;
   }
   answer_in_order(*session);
@@ -247,7 +282,6 @@ void Server::Impl::answer_in_order(Session& session) {
         session.pending[session.pending_first % smtp::ServerSession::kPendingMax];
     if (oldest.state == Session::Pending::State::waiting) return;
     ++session.pending_first;
-    session.answered = true;
     if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
       const bool too_large = oldest.state == Session::Pending::State::too_large;

@@ -104,8 +104,8 @@ struct MessageFixed {
   uint16_t tenant_length = 0;
   uint8_t flags = 0;
   uint8_t dsn_return = 0;
-  uint16_t reserved = 0;
-  uint32_t reserved_too = 0;
+  uint16_t user_length = 0;
+  uint32_t reserved = 0;
 };
 static_assert(sizeof(MessageFixed) == 64);
 
