@@ -18,5 +18,7 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
 
 void check_routes(const Settings& settings, Problems& problems);
 void check_schedules(const Settings& settings, Problems& problems);
+// Reads the files of [server.tls] into the settings, too.
+void check_tls_in(Settings& settings, Problems& problems);
 
 }  // namespace ringmta::config

@@ -90,9 +90,14 @@ Status ShardRelay::set_up() {
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
   server_ = std::make_unique<server::Server>(*loop_, *spool_, settings_.server, shared_.clients);
   server_->authenticate_with(shared_.auth);
-  server_->on_committed(this, [](void* self, spool::StoredHandle message) {
-    static_cast<ShardRelay*>(self)->take_over(message);
-  });
+  server_->on_committed(
+      this, [](void* self, spool::StoredHandle message, const server::Arrival& arrival) {
+        static_cast<ShardRelay*>(self)->take_over(message, arrival);
+      });
+  auto tls = server::make_tls_context(settings_.server.tls, server_->handshake_budget());
+  if (!tls) return std::unexpected(tls.error());
+  server_->use_ticket_keys(shared_.ticket_keys);
+  server_->use_tls(std::move(*tls));
   wire();
   spool_->for_each_recovered([this](spool::StoredHandle stored, const spool::Recovered& message) {
     recovered(stored, message);
@@ -151,7 +156,7 @@ Status ShardRelay::listen() {
 }
 
 // A message that has just been committed: it is the queue's from here.
-void ShardRelay::take_over(spool::StoredHandle stored) {
+void ShardRelay::take_over(spool::StoredHandle stored, const server::Arrival& arrival) {
   recipients_.clear();
   const auto head = spool::decode_head(spool_->head(stored), recipients_);
   RINGMTA_ASSERT(head.has_value());
@@ -160,6 +165,9 @@ void ShardRelay::take_over(spool::StoredHandle stored) {
   outcome.id = spool_->id(stored);
   outcome.head = &*head;
   outcome.size = spool_->wire_size(stored);
+  outcome.protocol = arrival.protocol;
+  outcome.tls_version = arrival.tls_version;
+  outcome.tls_cipher = arrival.tls_cipher;
   for (uint32_t i = 0; i < head->envelope.recipients.size(); ++i) {
     outcome.recipient = i;
     events_->record(outcome);
@@ -274,8 +282,10 @@ bool ShardRelay::drained() const {
   return server_->idle() && pools_->idle() && spool_->idle() && events_->idle();
 }
 
-void ShardRelay::reload(const config::Settings& fresh) {
+void ShardRelay::reload(const config::Settings& fresh,
+                        std::shared_ptr<tls::ServerContext> server_tls) {
   server_->reload(fresh.server);
+  server_->use_tls(std::move(server_tls));
   queue_->reload(fresh.queue);
   pools_->reload(fresh.client);
 }

@@ -36,6 +36,7 @@ struct Shared {
   server::AuthShared& auth;
   spool::Recovery* recovery;
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;
+  const tls::TicketKeys& ticket_keys;  // at the start
 };
 
 class ShardRelay final {
@@ -51,19 +52,21 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
-  void reload(const config::Settings& fresh);  // see config::keep_until_start()
+  // See config::keep_until_start(). The context was made with this shard's handshake_budget().
+  void reload(const config::Settings& fresh, std::shared_ptr<tls::ServerContext> server_tls);
 
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }
   queue::Queue& queue() { return *queue_; }
   client::Pools& pools() { return *pools_; }
+  server::Server& server() { return *server_; }
   std::vector<SocketAddress> addresses() const { return server_->addresses(); }
 
  private:
   ShardRelay(const Shared& shared, ShardId id, int cpu);
   Status set_up();
   void wire();
-  void take_over(spool::StoredHandle stored);
+  void take_over(spool::StoredHandle stored, const server::Arrival& arrival);
   void recovered(spool::StoredHandle stored, const spool::Recovered& message);
   bool letters();
   bool spool_results();

@@ -66,23 +66,17 @@ std::string shown(std::string_view claimed) {
 
 }  // namespace
 
-// What a client may do before it has said anything. `tls`: the session runs over TLS, with this
-// channel binding; `starttls`: it could.
-smtp::ServerAccess Server::Impl::access_for(const SocketAddress& client, std::string_view binding,
-                                            bool tls, bool starttls) const {
+// AUTH's part of what a client may do before it has said anything.
+void Server::Impl::offer_auth(smtp::ServerAccess& access, const SocketAddress& client,
+                              const tls::Session* tls) const {
   const AuthOptions& auth = options.auth;
-  smtp::ServerAccess access;
-  access.tls = tls;
-  access.starttls = starttls && !tls;
-  access.relay_allowed = any_contains(options.relay_networks, client);
-  if (auth_shared == nullptr || auth.users == nullptr) return access;
-  if (tls || any_contains(auth.clear_networks, client)) {
-    access.mechanisms = list_of(auth.mechanisms, !binding.empty());
+  if (auth_shared == nullptr || auth.users == nullptr) return;
+  if (tls != nullptr || any_contains(auth.clear_networks, client)) {
+    access.mechanisms = list_of(auth.mechanisms, tls != nullptr && tls->facts().has_exporter);
   } else {
     access.auth_after_tls = access.starttls;
   }
   access.auth_required = !access.relay_allowed;
-  return access;
 }
 
 bool Server::Impl::blocked(uint64_t key, uint32_t failures_max) const {
@@ -249,7 +243,6 @@ bool Server::Impl::auth_reply_due(Session& session) {
 
 // The machine was answered outside of process(): it may have something to tell, and reads again.
 void Server::Impl::auth_answered(Session& session) {
-  session.answered = true;
   session.active_at = loop.now();
   touch(session);
 }

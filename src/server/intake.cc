@@ -34,8 +34,19 @@ bool lies_within(std::string_view piece, Bytes data) {
 
 }  // namespace
 
-void Server::Impl::process(Session& session, Bytes data) {
+void Server::Impl::take_input(Session& session, Bytes data) {
+  if (session.tls != nullptr) return take_sealed(session, data);
+  const size_t used = process(session, data);
+  if (session.paused()) loop.io().pause(session.stream, data.subspan(used));
+}
+
+// Says how many octets were used up: all of them, unless the session is paused now.
+size_t Server::Impl::process(Session& session, Bytes data) {
   using Action = smtp::ServerSession::Action;
+  if (session.waiting.linked()) {  // the machine refuses who talks before the banner
+    session.waiting.unlink();
+    session.greeted = true;
+  }
   size_t used = 0;
   bool more = true;
   while (more) {
@@ -45,20 +56,16 @@ void Server::Impl::process(Session& session, Bytes data) {
     used += step.consumed;
     switch (step.action) {
       case Action::more:
-        more = used < data.size();
-        if (backlogged(session)) {
-          loop.io().pause(session.stream, data.subspan(used));
-          more = false;
-        }
+        more = !backlogged(session) && used < data.size();
         break;
       case Action::blocked:
         session.blocked = true;
-        session.answered = false;
-        loop.io().pause(session.stream, data.subspan(used));
         more = false;
         break;
       case Action::start_tls:
-        RINGMTA_ASSERT(false);  // it is not offered
+        begin_tls(session);
+        used = data.size();  // RFC 3207 6: what was said behind it, nobody has said
+        more = false;
         break;
       case Action::auth_begin:
         auth_begin(session, step);
@@ -87,7 +94,6 @@ void Server::Impl::process(Session& session, Bytes data) {
       case Action::close:
         session.closing = true;
         session.blocked = true;
-        loop.io().pause(session.stream);
         more = false;
         break;
     }
@@ -102,6 +108,7 @@ void Server::Impl::process(Session& session, Bytes data) {
     session.transaction_at = loop.now();
     arm_timer(session);
   }
+  return used;
 }
 
 // Does the client leave so many replies untaken that no more of its commands should be looked at?
@@ -183,7 +190,11 @@ void Server::Impl::message_end(Session& session) {
   facts.hostname = options.session.hostname;
   facts.id = view(id_text);
   facts.esmtp = session.machine.esmtp();
-  facts.tls = session.machine.access().tls;
+  facts.tls = session.tls != nullptr;
+  if (facts.tls) {
+    facts.tls_version = session.tls->facts().version;
+    facts.tls_cipher = session.tls->facts().cipher;
+  }
   facts.authenticated = session.machine.authenticated();
   facts.utf8 = envelope.utf8;
   facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
@@ -211,6 +222,7 @@ void Server::Impl::message_end(Session& session) {
   pending = {};
   pending.id = id;
   pending.recipients = static_cast<uint32_t>(envelope.recipients.size());
+  pending.protocol = smtp::protocol_name(facts);
   spool::StoredHandle stored{UINT32_MAX, 0};
   const uint64_t tag = tag_of(session, sequence);
   Gathered gathered = Gathered::fine;
@@ -245,15 +257,19 @@ void Server::Impl::message_abort(Session& session) {
 
 void Server::Impl::spool_done(const spool::Done& done) {
   const bool committed = done.what == spool::Done::What::committed;
-  if (committed) take(taker, done.message);
   const SlotHandle slot = ring::Token{done.tag}.slot();
   Session* session = sessions.find(slot);
-  if (session == nullptr) return;
+  if (session == nullptr) {
+    if (committed) take(taker, done.message, {});
+    return;
+  }
   const auto sequence = static_cast<uint32_t>(done.tag >> 56);
   for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
     if ((n & 0x7F) != sequence) continue;
-    session->pending[n % smtp::ServerSession::kPendingMax].state =
+    Session::Pending& pending = session->pending[n % smtp::ServerSession::kPendingMax];
+    pending.state =
         committed ? Session::Pending::State::committed : Session::Pending::State::failed;
+    if (committed) take(taker, done.message, arrival_of(*session, pending.protocol));
     break;
   }
   answer_in_order(*session);
@@ -266,7 +282,6 @@ void Server::Impl::answer_in_order(Session& session) {
         session.pending[session.pending_first % smtp::ServerSession::kPendingMax];
     if (oldest.state == Session::Pending::State::waiting) return;
     ++session.pending_first;
-    session.answered = true;
     if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
       const bool too_large = oldest.state == Session::Pending::State::too_large;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the parts of the server room share: server.cc (sessions and their streams), intake.cc
-// (messages on their way into the spool) and authentication.cc (users and what they may).
+// What the parts of the server room share: server.cc (sessions and their streams), security.cc
+// (TLS), authentication.cc (users and what they may) and intake.cc (messages on their way into the
+// spool).
 #pragma once
 
 #include <string>
@@ -35,13 +36,25 @@ struct Server::Impl {
   void resume_if_possible(Session& session);
   void close(Session& session, ring::CloseMode mode);
   void end(Session& session, std::string_view reply);
+  void send_next(Session& session);
   std::string shutting_down() const;
   void arm_timer(Session& session);
   Monotonic deadline(const Session& session) const;
 
+  // security.cc
+  smtp::ServerAccess access_for(const SocketAddress& peer, const tls::Session* tls) const;
+  bool known_certificate(const tls::Facts& facts) const;
+  void begin_tls(Session& session);
+  void take_sealed(Session& session, Bytes data);
+  void handshaken(Session& session);
+  void seal(Session& session);
+  bool say_goodbye(Session& session);
+  bool go_on_with_handshakes();
+  Arrival arrival_of(const Session& session, std::string_view protocol) const;
+
   // authentication.cc
-  smtp::ServerAccess access_for(const SocketAddress& client, std::string_view binding, bool tls,
-                                bool starttls) const;
+  void offer_auth(smtp::ServerAccess& access, const SocketAddress& client,
+                  const tls::Session* tls) const;
   void auth_begin(Session& session, const smtp::ServerSession::Step& step);
   void auth_response(Session& session, std::string_view response);
   void auth_cancel(Session& session);
@@ -61,7 +74,8 @@ struct Server::Impl {
   static const sasl::User* user_of(const Session& session);
 
   // intake.cc
-  void process(Session& session, Bytes data);
+  void take_input(Session& session, Bytes data);
+  size_t process(Session& session, Bytes data);
   void message_begin(Session& session);
   void take_body(Session& session, std::string_view body, Bytes data);
   bool backlogged(Session& session);
@@ -78,12 +92,19 @@ struct Server::Impl {
   SlotPool<Session, 64> sessions;
   IntrusiveList<Session, &Session::dirty> dirty;
   IntrusiveList<Session, &Session::waiting> not_greeted;
+  IntrusiveList<Session, &Session::yielding> yielding;
   std::vector<ring::ListenerId> listeners;
+  size_t listeners_tls = 0;  // the last so many of them
   smtp::DateCache dates;
 
   AuthShared* auth_shared = nullptr;
   AuthInbox auth_inbox;
   sasl::CredentialCache credentials;
+
+  std::shared_ptr<tls::ServerContext> tls_context;  // null: TLS is not offered
+  tls::TicketKeys ticket_keys;
+  tls::HandshakeBudget budget;
+  uint64_t budget_turn = 0;  // in which it was filled
 
   // Of the message in arrival, within one call of process(): pieces of the receive buffer (or of
   // `side`, for the few octets the machine adds itself).
@@ -93,7 +114,7 @@ struct Server::Impl {
   std::string reply;
 
   void* taker = nullptr;
-  void (*take)(void* self, spool::StoredHandle message) = nullptr;
+  void (*take)(void* self, spool::StoredHandle message, const Arrival& arrival) = nullptr;
   ServerCounters counters;
   bool stopping = false;
 };

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ringmta/base/intrusive_list.h"
 #include "ringmta/ring/timer_wheel.h"
@@ -14,6 +15,7 @@
 #include "ringmta/server/options.h"
 #include "ringmta/smtp/server_session.h"
 #include "ringmta/spool/spool.h"
+#include "ringmta/tls/session.h"
 
 namespace ringmta::server {
 
@@ -33,8 +35,9 @@ struct Session {
       : machine(options, access) {}
 
   smtp::ServerSession machine;
-  ListLink dirty;    // on the list of those whose output or state must be looked at in flush()
-  ListLink waiting;  // on the list of those not greeted yet
+  ListLink dirty;     // on the list of those whose output or state must be looked at in flush()
+  ListLink waiting;   // on the list of those not greeted yet
+  ListLink yielding;  // on the list of those whose handshake goes on in a later turn
   ring::Timer timer;
   ring::StreamId stream{};
   SlotHandle slot{};
@@ -44,7 +47,10 @@ struct Session {
 
   Login login;
   // "tls-exporter" octets of the connection (RFC 9266); empty: none.
-  std::string_view channel_binding() const { return {}; }
+  std::string_view channel_binding() const {
+    if (tls == nullptr || !tls->facts().has_exporter) return {};
+    return as_text(Bytes(tls->facts().exporter));
+  }
 
   spool::Gathering* gathering = nullptr;  // content of the message in arrival, once it is big
 
@@ -54,25 +60,30 @@ struct Session {
     MessageId id{};
     uint64_t octets = 0;
     uint32_t recipients = 0;
+    std::string_view protocol;  // "ESMTPS"
     State state = State::waiting;
   };
   std::array<Pending, smtp::ServerSession::kPendingMax> pending{};
   uint32_t pending_first = 0;  // sequence numbers: pending[n % kPendingMax]
   uint32_t pending_next = 0;
 
-  std::string output;   // taken from the machine, not yet sent
+  std::string output;   // taken from the machine, not yet sent (nor sealed)
   std::string sending;  // with the kernel
   bool send_in_flight = false;
 
   bool greeted = false;
   bool refused = false;        // by a limit on sessions: not counted at the client table
   bool blocked = false;        // the machine waits for message_done(); reading is paused
-  bool answered = false;       // message_done() was called since it blocked
   bool backlogged = false;     // the client does not take its replies; reading is paused
+  bool yielded = false;        // the handshake waits for another turn; reading is paused
   bool closing = false;        // the machine said close: the stream ends when the output is out
   bool input_ended = false;    // the client has finished sending
   bool stream_closed = false;  // close() was called on the stream
   bool timed_out = false;
+
+  std::unique_ptr<tls::Session> tls;  // null: clear text, so far
+  bool tls_first = false;             // TLS from the first octet
+  bool goodbye_said = false;          // close_notify
 
   Monotonic active_at{};  // something arrived, or a reply left
   uint64_t accepted_turn = 0;
@@ -80,7 +91,10 @@ struct Session {
   Monotonic transaction_at{};  // MAIL; never(): none open
   Monotonic send_at{};         // the send in flight was given to the kernel
 
-  bool paused() const { return blocked || backlogged; }
+  Monotonic handshake_at{};  // when it began
+
+  bool paused() const { return blocked || backlogged || yielded; }
+  bool handshaking() const { return tls != nullptr && !tls->handshaken(); }
 };
 
 }  // namespace ringmta::server

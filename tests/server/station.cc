@@ -109,8 +109,8 @@ void Station::start() {
   spool = std::move(*made);
   server = std::make_unique<Server>(*loop, *spool, options, table);
   server->authenticate_with(auth);
-  server->on_committed(this, [](void* self, spool::StoredHandle message) {
-    static_cast<Station*>(self)->take(message);
+  server->on_committed(this, [](void* self, spool::StoredHandle message, const Arrival& arrival) {
+    static_cast<Station*>(self)->take(message, arrival);
   });
   const auto to_server = [](void* self, const ring::Event& event) {
     static_cast<Server*>(self)->on_event(event);
@@ -147,8 +147,11 @@ bool Station::commit() {
   return more;
 }
 
-void Station::take(spool::StoredHandle message) {
+void Station::take(spool::StoredHandle message, const Arrival& arrival) {
   Stored& taken = stored.emplace_back();
+  taken.protocol = arrival.protocol;
+  taken.tls_version = arrival.tls_version;
+  taken.tls_cipher = arrival.tls_cipher;
   taken.handle = message;
   std::vector<iovec> parts;
   spool->parts(message, true, parts);

@@ -53,6 +53,7 @@ struct Stored {
   std::string reverse_path;
   std::vector<std::string> recipients;
   spool::MessageInfo info;
+  std::string protocol, tls_version, tls_cipher;
 };
 
 // Tests set options and the world, then call start().
@@ -94,7 +95,7 @@ struct Station : ::testing::Test {
   std::vector<std::unique_ptr<Client>> clients;
 
  private:
-  void take(spool::StoredHandle message);
+  void take(spool::StoredHandle message, const Arrival& arrival);
   bool commit();
   ring::Timer flush_timer_;
   std::vector<spool::Done> done_;
