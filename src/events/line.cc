@@ -173,10 +173,10 @@ char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, Wal
   to = put(to, origin_);
   to = put_text_member_if_any(to, R"(,"client":")", head.info.client);
   to = put_text_member_if_any(to, R"(,"tenant":")", head.info.tenant);
-  to = put_text_member_if_any(to, R"(,"user":")", head.info.user);
   to = put_text_member_if_any(to, R"(,"protocol":")", outcome.protocol);
   to = put_text_member_if_any(to, R"(,"tls_version":")", outcome.tls_version);
   to = put_text_member_if_any(to, R"(,"tls_cipher":")", outcome.tls_cipher);
+  to = put_text_member_if_any(to, R"(,"user":")", head.info.user);
   to = put_text_member(to, R"(,"sender":")", head.envelope.reverse_path);
   to = put_text_member(to, R"(,"recipient":")", recipient.address);
   to = put_text_member_if_any(to, R"(,"original_recipient":")", recipient.original_recipient);

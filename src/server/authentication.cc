@@ -66,17 +66,23 @@ std::string shown(std::string_view claimed) {
 
 }  // namespace
 
-// AUTH's part of what a client may do before it has said anything.
-void Server::Impl::offer_auth(smtp::ServerAccess& access, const SocketAddress& client,
-                              const tls::Session* tls) const {
+// What a client may do before it has said anything. `tls`: the session runs over TLS, with this
+// channel binding; `starttls`: it could.
+smtp::ServerAccess Server::Impl::access_for(const SocketAddress& client, std::string_view binding,
+                                            bool tls, bool starttls) const {
   const AuthOptions& auth = options.auth;
-  if (auth_shared == nullptr || auth.users == nullptr) return;
-  if (tls != nullptr || any_contains(auth.clear_networks, client)) {
-    access.mechanisms = list_of(auth.mechanisms, tls != nullptr && tls->facts().has_exporter);
+  smtp::ServerAccess access;
+  access.tls = tls;
+  access.starttls = starttls && !tls;
+  access.relay_allowed = any_contains(options.relay_networks, client);
+  if (auth_shared == nullptr || auth.users == nullptr) return access;
+  if (tls || any_contains(auth.clear_networks, client)) {
+    access.mechanisms = list_of(auth.mechanisms, !binding.empty());
   } else {
     access.auth_after_tls = access.starttls;
   }
   access.auth_required = !access.relay_allowed;
+  return access;
 }
 
 bool Server::Impl::blocked(uint64_t key, uint32_t failures_max) const {

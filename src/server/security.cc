@@ -49,15 +49,16 @@ Result<std::shared_ptr<tls::ServerContext>> make_tls_context(const ServerTls& op
 }
 
 // `tls`: with its handshake done; null: clear text.
-smtp::ServerAccess Server::Impl::access_for(const SocketAddress& peer,
-                                            const tls::Session* tls) const {
-  smtp::ServerAccess access;
-  access.tls = tls != nullptr;
-  access.starttls = !access.tls && tls_context != nullptr;
+smtp::ServerAccess Server::Impl::access_of(const SocketAddress& peer,
+                                           const tls::Session* tls) const {
+  std::string_view binding;
+  if (tls != nullptr && tls->facts().has_exporter) binding = as_text(tls->facts().exporter);
+  smtp::ServerAccess access = access_for(peer, binding, tls != nullptr, tls_context != nullptr);
   access.tls_required = options.tls.required;
-  access.relay_allowed = any_contains(options.relay_networks, peer) ||
-                         (tls != nullptr && known_certificate(tls->facts()));
-  offer_auth(access, peer, tls);
+  if (tls != nullptr && known_certificate(tls->facts())) {
+    access.relay_allowed = true;
+    access.auth_required = false;
+  }
   return access;
 }
 
@@ -123,11 +124,12 @@ void Server::Impl::handshaken(Session& session) {
   if (session.tls->facts().resumed) ++counters.tls_resumed;
   session.active_at = loop.now();
   if (!session.tls_first) {
-    session.machine.tls_started(access_for(session.peer, session.tls.get()));
+    forget_login(session);
+    session.machine.tls_started(access_of(session.peer, session.tls.get()));
     return;
   }
   std::destroy_at(&session.machine);
-  std::construct_at(&session.machine, options.session, access_for(session.peer, session.tls.get()));
+  std::construct_at(&session.machine, options.session, access_of(session.peer, session.tls.get()));
   session.accepted_turn = loop.io().counters().turns;
   not_greeted.push_back(session);
   if (options.timeouts.greeting_delay.count > 0) arm_timer(session);

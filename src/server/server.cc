@@ -54,7 +54,7 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   SlotHandle slot;
   Session* session = nullptr;
   if (!stopping && peer.length != 0) {
-    session = sessions.take(slot, options.session, access_for(peer, nullptr));
+    session = sessions.take(slot, options.session, access_of(peer, nullptr));
   }
   if (session == nullptr) {
     ++counters.sessions_refused;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the parts of the server room share: server.cc (sessions and their streams), security.cc
-// (TLS), authentication.cc (users and what they may) and intake.cc (messages on their way into the
-// spool).
+// (TLS), intake.cc (messages on their way into the spool) and authentication.cc (users and what
+// they may).
 #pragma once
 
 #include <string>
@@ -42,7 +42,7 @@ struct Server::Impl {
   Monotonic deadline(const Session& session) const;
 
   // security.cc
-  smtp::ServerAccess access_for(const SocketAddress& peer, const tls::Session* tls) const;
+  smtp::ServerAccess access_of(const SocketAddress& peer, const tls::Session* tls) const;
   bool known_certificate(const tls::Facts& facts) const;
   void begin_tls(Session& session);
   void take_sealed(Session& session, Bytes data);
@@ -51,10 +51,9 @@ struct Server::Impl {
   bool say_goodbye(Session& session);
   bool go_on_with_handshakes();
   Arrival arrival_of(const Session& session, std::string_view protocol) const;
-
   // authentication.cc
-  void offer_auth(smtp::ServerAccess& access, const SocketAddress& client,
-                  const tls::Session* tls) const;
+  smtp::ServerAccess access_for(const SocketAddress& client, std::string_view binding, bool tls,
+                                bool starttls) const;
   void auth_begin(Session& session, const smtp::ServerSession::Step& step);
   void auth_response(Session& session, std::string_view response);
   void auth_cancel(Session& session);
@@ -97,14 +96,13 @@ struct Server::Impl {
   size_t listeners_tls = 0;  // the last so many of them
   smtp::DateCache dates;
 
-  AuthShared* auth_shared = nullptr;
-  AuthInbox auth_inbox;
-  sasl::CredentialCache credentials;
-
   std::shared_ptr<tls::ServerContext> tls_context;  // null: TLS is not offered
   tls::TicketKeys ticket_keys;
   tls::HandshakeBudget budget;
   uint64_t budget_turn = 0;  // in which it was filled
+  AuthShared* auth_shared = nullptr;
+  AuthInbox auth_inbox;
+  sasl::CredentialCache credentials;
 
   // Of the message in arrival, within one call of process(): pieces of the receive buffer (or of
   // `side`, for the few octets the machine adds itself).

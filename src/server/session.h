@@ -49,7 +49,7 @@ struct Session {
   // "tls-exporter" octets of the connection (RFC 9266); empty: none.
   std::string_view channel_binding() const {
     if (tls == nullptr || !tls->facts().has_exporter) return {};
-    return as_text(Bytes(tls->facts().exporter));
+    return as_text(tls->facts().exporter);
   }
 
   spool::Gathering* gathering = nullptr;  // content of the message in arrival, once it is big

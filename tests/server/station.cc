@@ -6,17 +6,16 @@
 namespace ringmta::server {
 namespace {
 
-constexpr const char* kServer = "192.0.2.1:25";
 constexpr uint64_t kSpoolBlock = 262'144;
 
 }  // namespace
 
-Client::Client(sim::World& world, const std::string& from, bool reads)
+Client::Client(sim::World& world, const std::string& from, bool reads, const std::string& to)
     : io_(*ring::Io::create({})), reads_(reads) {
   const SocketAddress source = *parse_socket_address(from, 0);
   ring::ConnectOptions how;
   how.source = &source;
-  stream_ = *io_->connect(*parse_socket_address(kServer, 25), how, {});
+  stream_ = *io_->connect(*parse_socket_address(to, 25), how, {});
   world.drive(*io_, this, [](void* self) { static_cast<Client*>(self)->turn(); });
 }
 
@@ -166,8 +165,8 @@ void Station::take(spool::StoredHandle message, const Arrival& arrival) {
   taken.info = head->info;
 }
 
-Client& Station::connect(const std::string& from, bool reads) {
-  return *clients.emplace_back(std::make_unique<Client>(world, from, reads));
+Client& Station::connect(const std::string& from, bool reads, const std::string& to) {
+  return *clients.emplace_back(std::make_unique<Client>(world, from, reads, to));
 }
 
 Client& Station::greeted(const std::string& from) {

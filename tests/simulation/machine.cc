@@ -54,13 +54,8 @@ bool Machine::start(const std::string& configuration) {
   life.recovery = std::move(*recovery);
   findings_ = life.recovery->report().findings;
   recovered_ = life.recovery->report().messages;
-  const relay::Shared shared{life.settings,
-                             life.exchange,
-                             *life.clients,
-                             *life.auth,
-                             life.recovery.get(),
-                             life.snapshots,
-                             {}};
+  const relay::Shared shared{life.settings,       life.exchange,  *life.clients, *life.auth,
+                             life.recovery.get(), life.snapshots, life.tickets};
   for (uint16_t number = 0; number < life.settings.shards; ++number) {
     auto made = relay::ShardRelay::create(shared, ShardId{number}, -1);
     if (!made) return fails(made.error());

@@ -97,6 +97,15 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   app.add_option("--connect-patience", options.connect_patience_s,
                  "seconds that a session keeps trying when it gets no connection")
       ->option_text("SECONDS [10]");
+  const std::map<std::string, LoadTls> tls{
+      {"off", LoadTls::off}, {"starttls", LoadTls::starttls}, {"implicit", LoadTls::implicit}};
+  app.add_option("--tls", options.tls,
+                 "starttls: a server that does not offer it is a failure; implicit: from the first "
+                 "octet. Certificates are not verified")
+      ->transform(CLI::CheckedTransformer(tls, CLI::ignore_case))
+      ->option_text("off|starttls|implicit [off]");
+  app.add_flag("!--tls-no-resumption", options.tls_resumption,
+               "a full handshake for every connection");
   app.add_option("--hello", options.hello, "name given in EHLO")
       ->option_text("NAME [ringmta-load.test]");
   app.add_flag("--json", options.json, "print the summary as one JSON object on stdout");

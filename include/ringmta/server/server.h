@@ -36,17 +36,17 @@ struct ServerCounters {
   uint64_t recipients = 0;        // of the accepted messages
   uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
+  uint64_t tls_sessions = 0;    // now
+  uint64_t tls_handshakes = 0;  // that succeeded
+  uint64_t tls_resumed = 0;     // of these
+  uint64_t tls_failures = 0;    // handshakes and sessions that failed
+  uint64_t tls_timeouts = 0;    // handshakes that took too long
   uint64_t auth_attempts = 0;    // AUTH commands that began an exchange
   uint64_t auth_successes = 0;   // 235
   uint64_t auth_failures = 0;    // 535: wrong name, password or proof
   uint64_t auth_blocked = 0;     // 454: after too many failures
   uint64_t auth_deferred = 0;    // 454: too many sessions of the user, or log-ins at once
   uint64_t senders_refused = 0;  // at MAIL: not the user's to use, or too many messages this hour
-  uint64_t tls_sessions = 0;     // now
-  uint64_t tls_handshakes = 0;   // that succeeded
-  uint64_t tls_resumed = 0;      // of these
-  uint64_t tls_failures = 0;     // handshakes and sessions that failed
-  uint64_t tls_timeouts = 0;     // handshakes that took too long
 };
 
 // How a message came. The views hold during the call they are given to.
