@@ -14,7 +14,7 @@ import socket
 import ssl
 import subprocess
 
-from harness import check, equal, main, program, tool, until
+from harness import check, equal, load, main, program, tool, until
 
 PASSWORD = "p3ncil with blanks=,and commas"
 
@@ -337,6 +337,22 @@ def test_many_at_once_and_one_per_message(lab):
         equal(client.ask(plain("ann", "x"))[:9], "235 2.7.0", "one more")
         client.socket.close()
     until(lambda: relay.total("server", "auth_successes") == 250, "the counter")
+
+
+def test_the_load_generator_logs_in(lab):
+    add_user(lab, "ann")
+    secret, wrong = lab.directory / "secret", lab.directory / "wrong"
+    secret.write_text(PASSWORD + "\n")
+    wrong.write_text("wrong\n")
+    relay = relay_with_users(lab, certificate(lab), 'delay_max = "0s"', exempt='"192.0.2.0/24"')
+    report = load(relay, "--messages", "200", "--sessions", "10", "--messages-per-session", "1", "--tls", "starttls",
+                  "--auth", f"ann:{secret}")
+    equal(report["accepted"], 200, "accepted")
+    relay.wait_for_total("server", "auth_successes", report["connections"])
+    done = subprocess.run([program("RINGMTA_LOAD"), "--target", relay.address(), "--messages", "1", "--quiet",
+                           "--connect-patience", "1", "--tls", "starttls", "--auth", f"ann:{wrong}"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 1, done.stderr)
 
 
 def test_a_reload_brings_new_users_and_bad_lines_change_nothing(lab):
