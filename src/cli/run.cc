@@ -29,6 +29,10 @@ struct Dispatch {
   int operator()(const PasswordCommand& command) const {
     return password_command(command, console);
   }
+  int operator()(const DkimKeyCommand& command) const { return dkim_key_command(command, console); }
+  int operator()(const DkimCheckCommand& command) const {
+    return dkim_check_command(command, console);
+  }
   int operator()(const VersionCommand&) const {
     console.out << "ringmta " << kVersion << '\n';
     return kDone;

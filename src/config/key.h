@@ -158,6 +158,7 @@ std::span<const Key> relay_keys();
 std::span<const Key> server_keys();
 std::span<const Key> tls_in_keys();
 std::span<const Key> auth_keys();
+std::span<const Key> dkim_keys();
 std::span<const Key> queue_keys();
 std::span<const Key> route_keys();
 std::span<const Key> client_keys();

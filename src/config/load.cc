@@ -198,9 +198,9 @@ std::string text(const Loaded& loaded, const Problem& problem) {
 
 namespace {
 
-// `with_files`: those that the configuration names are read too.
-Loaded parse_text(std::string_view toml_text, std::string file, const Machine& machine,
-                  bool with_files) {
+enum class Files : bool { leave, look_into };
+
+Loaded read(std::string_view toml_text, std::string file, const Machine& machine, Files files) {
   Loaded loaded;
   loaded.file = std::move(file);
   loaded.settings = default_settings();
@@ -216,9 +216,10 @@ Loaded parse_text(std::string_view toml_text, std::string file, const Machine& m
   Walk(loaded.settings, problems).section(table, "", 1);
   fit_to_machine(loaded.settings, machine, problems);
   check_together(loaded.settings, machine, problems);
-  if (with_files) {
+  if (files == Files::look_into) {
     check_tls_in(loaded.settings, problems);
     read_users(loaded.settings, problems);
+    check_dkim_files(loaded.settings, problems);
   }
   problems.hand_over(loaded);
   return loaded;
@@ -227,12 +228,12 @@ Loaded parse_text(std::string_view toml_text, std::string file, const Machine& m
 }  // namespace
 
 Loaded parse(std::string_view toml_text, std::string file, const Machine& machine) {
-  return parse_text(toml_text, std::move(file), machine, false);
+  return read(toml_text, std::move(file), machine, Files::leave);
 }
 
 Loaded load(const std::string& file, const Machine& machine) {
   Result<std::string> content = read_file(file);
-  if (content) return parse_text(*content, file, machine, true);
+  if (content) return read(*content, file, machine, Files::look_into);
   Loaded loaded;
   loaded.file = file;
   loaded.settings = default_settings();

@@ -279,6 +279,17 @@ nlohmann::json Supervisor::reload() {
     answer["warnings"].push_back(config::text(loaded, problem));
     log(LogLevel::warning, "{}", config::text(loaded, problem));
   }
+  std::vector<std::shared_ptr<dkim::KeyRing>>
+      keys;  // for each shard; read here, where it stalls none
+  for (uint32_t shard = 0; shard < settings_.shards; ++shard) {
+    auto ring = load_keys(loaded.settings.server.dkim);
+    if (!ring) {
+      answer["errors"].push_back(ring.error().message);
+      log(LogLevel::error, "{}: the relay goes on as before", ring.error().message);
+      return answer;
+    }
+    keys.push_back(std::move(*ring));
+  }
   const config::Settings asked = loaded.settings;
   config::keep_until_start(loaded.settings, *current_);
   auto waiting = config::changes(loaded.settings, asked);
@@ -295,10 +306,11 @@ nlohmann::json Supervisor::reload() {
   current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
   set_log_level(current_->log_level);
   const auto contexts = new_tls_contexts(answer);
-  const bool all = on_every_shard([fresh = current_, contexts](ShardRelay& relay) {
-    relay.reload(*fresh, contexts[relay.id().value]);
-    return true;
-  });
+  const bool all =
+      on_every_shard([fresh = current_, contexts, keys = std::move(keys)](ShardRelay& relay) {
+        relay.reload(*fresh, contexts[relay.id().value], keys[relay.id().value]);
+        return true;
+      });
   tickets_.start(current_->server.tls, current_->shards, exchange_);
   if (!all) answer["warnings"].push_back("a shard has not taken the changes yet");
   routes_ = std::make_unique<RouteKeeper>(*current_, exchange_);

@@ -42,6 +42,13 @@ Result<std::unique_ptr<ShardRelay>> ShardRelay::create(const Shared& shared, Sha
   return made;
 }
 
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options) {
+  if (options.keys.empty()) return nullptr;
+  auto keys = dkim::KeyRing::load(options);
+  if (!keys) return std::unexpected(keys.error());
+  return std::shared_ptr<dkim::KeyRing>(std::move(*keys));
+}
+
 Status ShardRelay::set_up() {
   ring::IoOptions io = settings_.io;
   io.shard = id_;
@@ -98,6 +105,9 @@ Status ShardRelay::set_up() {
   if (!tls) return std::unexpected(tls.error());
   server_->use_ticket_keys(shared_.ticket_keys);
   server_->use_tls(std::move(*tls));
+  auto keys = load_keys(settings_.server.dkim);
+  if (!keys) return std::unexpected(keys.error());
+  server_->sign_with(std::move(*keys));
   wire();
   spool_->for_each_recovered([this](spool::StoredHandle stored, const spool::Recovered& message) {
     recovered(stored, message);
@@ -283,9 +293,11 @@ bool ShardRelay::drained() const {
 }
 
 void ShardRelay::reload(const config::Settings& fresh,
-                        std::shared_ptr<tls::ServerContext> server_tls) {
+                        std::shared_ptr<tls::ServerContext> server_tls,
+                        std::shared_ptr<dkim::KeyRing> keys) {
   server_->reload(fresh.server);
   server_->use_tls(std::move(server_tls));
+  server_->sign_with(std::move(keys));
   queue_->reload(fresh.queue);
   pools_->reload(fresh.client);
 }

@@ -39,6 +39,9 @@ struct Shared {
   const tls::TicketKeys& ticket_keys;  // at the start
 };
 
+// Null where nothing is to be signed. Blocks on the key files.
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options);
+
 class ShardRelay final {
  public:
   // On the thread that will run it. Recovered messages are queued; nothing listens yet.
@@ -52,8 +55,10 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
-  // See config::keep_until_start(). The context was made with this shard's handshake_budget().
-  void reload(const config::Settings& fresh, std::shared_ptr<tls::ServerContext> server_tls);
+  // See config::keep_until_start(). The context was made with this shard's handshake_budget(), the
+  // keys by load_keys() for it alone.
+  void reload(const config::Settings& fresh, std::shared_ptr<tls::ServerContext> server_tls,
+              std::shared_ptr<dkim::KeyRing> keys);
 
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }

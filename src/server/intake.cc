@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::string_view kNoStorage = "452 4.3.1 Insufficient system storage, try again later";
 constexpr std::string_view kTooLarge = "552 5.3.4 The message is larger than this host can store";
+constexpr std::string_view kSignFailed =
+    "451 4.7.5 The message could not be signed, try again later";
+constexpr std::string_view kUnsignable = "554 5.6.0 The header is too large to be signed";
 
 constexpr size_t kBacklogMax = 32'768;    // octets of replies that a client may leave untaken
 constexpr size_t kCommandsAtOnce = 4096;  // octets of commands between two looks at the backlog
@@ -119,11 +122,11 @@ bool Server::Impl::backlogged(Session& session) {
 }
 
 void Server::Impl::message_begin(Session& session) {
-  RINGMTA_ASSERT(session.gathering == nullptr && pieces.empty());
+  RINGMTA_ASSERT(session.gathering == nullptr && session.arrival == nullptr && pieces.empty());
   side.clear();
   if (stopping) {
     session.machine.refuse_message("421 4.3.2 Service is shutting down");
-  } else if (!spool.accepting() || spool.memory_pressed()) {
+  } else if (!spool.accepting() || spool.memory_pressed() || signing.full()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
   } else if (const sasl::User* user = user_of(session);
@@ -133,11 +136,13 @@ void Server::Impl::message_begin(Session& session) {
     session.machine.refuse_message("450 4.7.1 Too many messages this hour, try again later");
   } else {
     session.machine.accept_message();
+    if (signing.on()) session.arrival = signing.begin();
   }
 }
 
 void Server::Impl::take_body(Session& session, std::string_view body, Bytes data) {
   if (body.empty()) return;
+  if (session.arrival != nullptr) session.arrival->hasher.append(body);
   if (lies_within(body, data)) {
     pieces.push_back(body);
     return;
@@ -228,13 +233,18 @@ void Server::Impl::message_end(Session& session) {
   Gathered gathered = Gathered::fine;
   if (session.gathering != nullptr) {
     gathered = gather_pieces(session);
-    if (gathered == Gathered::fine) {
-      pending.octets = spool.gathered_octets(*session.gathering);
-      stored = spool.store_gathered(id, head, trace, session.gathering, tag);
-      session.gathering = nullptr;
-    }
+    if (gathered == Gathered::fine) pending.octets = spool.gathered_octets(*session.gathering);
   } else {
     for (const std::string_view piece : pieces) pending.octets += piece.size();
+  }
+  if (session.arrival != nullptr && gathered == Gathered::fine &&
+      sign(session, pending, {id, tag, head, trace, pieces, session.gathering})) {
+    return;
+  }
+  if (session.gathering != nullptr) {
+    stored = spool.store_gathered(id, head, trace, session.gathering, tag);
+    session.gathering = nullptr;
+  } else if (gathered == Gathered::fine) {
     stored = spool.store(id, head, trace, pieces, tag);
     pieces.clear();
     side.clear();
@@ -252,28 +262,44 @@ void Server::Impl::message_abort(Session& session) {
   side.clear();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
   session.gathering = nullptr;
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   ++counters.messages_refused;
 }
 
 void Server::Impl::spool_done(const spool::Done& done) {
   const bool committed = done.what == spool::Done::What::committed;
-  const SlotHandle slot = ring::Token{done.tag}.slot();
+  settle(done.tag, committed ? Session::Pending::State::committed : Session::Pending::State::failed,
+         done.message);
+}
+
+// What became of the message with this tag: it is taken over, and told to its session if that is
+// still there.
+void Server::Impl::settle(uint64_t tag, Session::Pending::State state,
+                          spool::StoredHandle message) {
+  const bool committed = state == Session::Pending::State::committed;
+  const SlotHandle slot = ring::Token{tag}.slot();
   Session* session = sessions.find(slot);
   if (session == nullptr) {
-    if (committed) take(taker, done.message, {});
+    if (committed) take(taker, message, {});
     return;
   }
-  const auto sequence = static_cast<uint32_t>(done.tag >> 56);
+  const auto sequence = static_cast<uint32_t>(tag >> 56);
   for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
     if ((n & 0x7F) != sequence) continue;
     Session::Pending& pending = session->pending[n % smtp::ServerSession::kPendingMax];
-    pending.state =
-        committed ? Session::Pending::State::committed : Session::Pending::State::failed;
-    if (committed) take(taker, done.message, arrival_of(*session, pending.protocol));
+    pending.state = state;
+    if (committed) take(taker, message, arrival_of(*session, pending.protocol));
     break;
   }
   answer_in_order(*session);
   touch(*session);
+}
+
+std::string_view Server::Impl::refusal(Session::Pending::State state) {
+  using State = Session::Pending::State;
+  if (state == State::too_large) return kTooLarge;
+  if (state == State::sign_failed) return kSignFailed;
+  return state == State::unsignable ? kUnsignable : kNoStorage;
 }
 
 void Server::Impl::answer_in_order(Session& session) {
@@ -284,8 +310,7 @@ void Server::Impl::answer_in_order(Session& session) {
     ++session.pending_first;
     if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
-      const bool too_large = oldest.state == Session::Pending::State::too_large;
-      session.machine.message_done(too_large ? kTooLarge : kNoStorage);
+      session.machine.message_done(refusal(oldest.state));
       continue;
     }
     ++counters.messages;

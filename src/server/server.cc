@@ -163,6 +163,7 @@ void Server::Impl::on_closed(Session& session) {
   if (session.tls != nullptr && session.tls->handshaken()) --counters.tls_sessions;
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
   forget_login(session);
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   if (!session.refused) {
     clients.leave(session.peer);
     --counters.sessions;
@@ -400,7 +401,8 @@ void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
 
 bool Server::flush() {
   impl_->auth_verdicts();
-  bool more = impl_->greet_waiting();
+  bool more = impl_->signing.waiting() != 0 && impl_->store_signed();
+  more = impl_->greet_waiting() || more;
   more = impl_->go_on_with_handshakes() || more;
   while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);
   return more;
@@ -423,7 +425,11 @@ void Server::abort_all() {
       [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
 }
 
-bool Server::idle() const { return impl_->sessions.size() == 0; }
+bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing.waiting() == 0; }
+
+void Server::sign_with(std::shared_ptr<dkim::KeyRing> keys) {
+  impl_->signing.use(impl_->options.dkim, std::move(keys));
+}
 
 void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message,
                                                    const Arrival& arrival)) {

@@ -14,6 +14,7 @@
 #include "ringmta/server/server.h"
 #include "ringmta/smtp/trace.h"
 #include "session.h"
+#include "signing.h"
 
 namespace ringmta::server {
 
@@ -82,7 +83,13 @@ struct Server::Impl {
   void message_end(Session& session);
   void message_abort(Session& session);
   void spool_done(const spool::Done& done);
+  void settle(uint64_t tag, Session::Pending::State state, spool::StoredHandle message = {});
+  static std::string_view refusal(Session::Pending::State state);
   void answer_in_order(Session& session);
+
+  // signed_mail.cc
+  bool sign(Session& session, Session::Pending& pending, Signing::Ended message);
+  bool store_signed();
 
   shard::Loop& loop;
   spool::Spool& spool;
@@ -114,6 +121,7 @@ struct Server::Impl {
   void* taker = nullptr;
   void (*take)(void* self, spool::StoredHandle message, const Arrival& arrival) = nullptr;
   ServerCounters counters;
+  Signing signing{spool, counters};
   bool stopping = false;
 };
 

@@ -16,6 +16,7 @@
 #include "ringmta/smtp/server_session.h"
 #include "ringmta/spool/spool.h"
 #include "ringmta/tls/session.h"
+#include "signing.h"
 
 namespace ringmta::server {
 
@@ -52,11 +53,13 @@ struct Session {
     return as_text(tls->facts().exporter);
   }
 
-  spool::Gathering* gathering = nullptr;  // content of the message in arrival, once it is big
+  spool::Gathering* gathering = nullptr;    // content of the message in arrival, once it is big
+  std::unique_ptr<SigningArrival> arrival;  // and what its signatures will need; null: unsigned
+  uint64_t signing_round = 0;               // signing.h
 
   // Messages whose commit is under way, oldest first; their replies keep this order.
   struct Pending {
-    enum class State : uint8_t { waiting, committed, failed, too_large };
+    enum class State : uint8_t { waiting, committed, failed, too_large, sign_failed, unsignable };
     MessageId id{};
     uint64_t octets = 0;
     uint32_t recipients = 0;

@@ -27,6 +27,7 @@ struct Row {
 };
 
 const queue::Route& route(S s) { return s.queue.routes.back(); }
+const dkim::KeyOptions& signing(S s) { return s.server.dkim.keys.back(); }
 const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
 
 template <typename T>
@@ -35,6 +36,8 @@ std::vector<std::string> texts(const std::vector<T>& elements) {
   for (const T& element : elements) all.push_back(element.text());
   return all;
 }
+
+#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 using Texts = std::vector<std::string>;
 
@@ -73,8 +76,41 @@ const Row kRows[] = {
     {"server.dsn", "false", [](S s) { return !s.server.session.dsn; }},
     {"server.timeouts.idle", "\"90s\"", [](S s) { return s.server.timeouts.idle == seconds(90); }},
     {"server.timeouts.transaction", "\"2h\"", [](S s) { return s.server.timeouts.transaction == hours(2); }},
+    {"server.listen_tls", "[\"192.0.2.1\", \"[2001:db8::1]:466\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465", "[2001:db8::1]:466"}; }},
+    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
+    {"server.tls.client_roots", "\"/tls/roots.pem\"", [](S s) { return s.server.tls.client_roots == "/tls/roots.pem"; }},
+    {"server.tls.client_fingerprints", "[\"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"]", [](S s) { return s.server.tls.client_fingerprints.size() == 1; }},
+    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
+    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
+    {"server.tls.certificate.certificate", "\"/tls/a.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/tls/a.pem"; }},
+    {"server.tls.certificate.key", "\"/tls/a.key\"", [](S s) { return s.server.tls.certificates.back().key == "/tls/a.key"; }},
+    {"server.timeouts.handshake", "\"9s\"", [](S s) { return s.server.timeouts.handshake == seconds(9); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
+    {"server.timeouts.handshake", "\"20s\"", [](S s) { return s.server.timeouts.handshake == seconds(20); }},
+    {"server.listen_tls", "[\"192.0.2.1\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465"}; }},
+    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
+    {"server.tls.client_roots", "\"/etc/clients.pem\"", [](S s) { return s.server.tls.client_roots == "/etc/clients.pem"; }},
+    {"server.tls.client_fingerprints", "[\"" FINGERPRINT "\"]", [](S s) { return s.server.tls.client_fingerprints == Texts{FINGERPRINT}; }},
+    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
+    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
+    {"server.tls.certificate.certificate", "\"/etc/other.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/etc/other.pem"; }},
+    {"server.tls.certificate.key", "\"/etc/other.key\"", [](S s) { return s.server.tls.certificates.back().key == "/etc/other.key"; }},
+    {"dkim.on_failure", "\"send_unsigned\"", [](S s) { return s.server.dkim.on_failure == dkim::OnFailure::send_unsigned; }},
+    {"dkim.slice", "\"7ms\"", [](S s) { return s.server.dkim.slice == Milliseconds{7}; }},
+    {"dkim.waiting_max", "\"128MiB\"", [](S s) { return s.server.dkim.waiting_max == 128 << 20; }},
+    {"dkim.keys.domain", "\"example.org\"", [](S s) { return signing(s).signature.domain == "example.org"; }},
+    {"dkim.keys.selector", "\"other\"", [](S s) { return signing(s).signature.selector == "other"; }},
+    {"dkim.keys.key_file", "\"/etc/other.pem\"", [](S s) { return signing(s).key_file == "/etc/other.pem"; }},
+    {"dkim.keys.from", "[\"example.org\", \".example.org\", \"*\"]", [](S s) { return signing(s).from == Texts{"example.org", ".example.org", "*"}; }},
+    {"dkim.keys.tenants", "[\"a\", \"b\"]", [](S s) { return signing(s).tenants == Texts{"a", "b"}; }},
+    {"dkim.keys.header", "\"simple\"", [](S s) { return signing(s).signature.header == dkim::Canonicalization::simple; }},
+    {"dkim.keys.body", "\"simple\"", [](S s) { return signing(s).signature.body == dkim::Canonicalization::simple; }},
+    {"dkim.keys.oversigned", "[\"from\"]", [](S s) { return signing(s).signature.oversigned_fields == Texts{"from"}; }},
+    {"dkim.keys.signed", "[\"x-campaign\"]", [](S s) { return signing(s).signature.signed_fields == Texts{"x-campaign"}; }},
+    {"dkim.keys.identity", "\"@news.example.com\"", [](S s) { return signing(s).signature.identity == "@news.example.com"; }},
+    {"dkim.keys.timestamp", "false", [](S s) { return !signing(s).signature.timestamp; }},
+    {"dkim.keys.lifetime", "\"14d\"", [](S s) { return signing(s).signature.lifetime == hours(14 * 24); }},
     {"route.name", "\"other\"", [](S s) { return route(s).name == "other"; }},
     {"route.domains", "[\"Example.ORG\", \".example.org\", \"*\"]", [](S s) { return route(s).domains == Texts{"example.org", ".example.org", "*"}; }},
     {"route.hosts", "[\"smtp.example.net\", \"smtp.example.net:587\", \"[2001:db8::1]:2525\"]", [](S s) { return route(s).hosts == Texts{"smtp.example.net", "smtp.example.net:587", "[2001:db8::1]:2525"}; }},
@@ -208,6 +244,18 @@ Placed placed(const Key& key, std::string_view value) {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
+  if (key.section == "server.tls.certificate") {
+    const std::string others =
+        normal("server.tls.certificate.certificate", "certificate = \"/etc/mail.pem\"") +
+        normal("server.tls.certificate.key", "key = \"/etc/mail.key\"");
+    return {top + "[[server.tls.certificate]]\n" + line + others + "[[route]]\n" + route, 3};
+  }
+  if (key.section == "dkim.keys") {
+    const std::string others = normal("dkim.keys.domain", "domain = \"example.com\"") +
+                               normal("dkim.keys.selector", "selector = \"rsa1\"") +
+                               normal("dkim.keys.key_file", "key_file = \"/etc/rsa1.pem\"");
+    return {top + "[[dkim.keys]]\n" + line + others + "[[route]]\n" + route, 3};
+  }
   return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
 }
 
@@ -240,6 +288,15 @@ Settings with_elements(Settings settings) {
   if (settings.queue.retry_rules.empty()) {
     settings.queue.retry_rules.push_back({{}, settings.queue.retry});
   }
+  if (settings.server.dkim.keys.empty()) {  // that of placed()
+    dkim::KeyOptions& key = settings.server.dkim.keys.emplace_back();
+    key.signature.domain = "example.com";
+    key.signature.selector = "rsa1";
+    key.key_file = "/etc/rsa1.pem";
+  }
+  if (settings.server.tls.certificates.empty()) {  // likewise
+    settings.server.tls.certificates.push_back({"/etc/mail.pem", "/etc/mail.key"});
+  }
   return settings;
 }
 
@@ -255,7 +312,8 @@ TEST_P(EachKey, SetsItsSettingAndNoOther) {
   for (const Key& key : keys()) {
     const bool same_in_schedules = key.default_text == "as in [retry]" &&
                                    std::string(GetParam().path) == "retry." + std::string(key.name);
-    const bool of_the_rule = key.path() == "retry.rule.domains";
+    const bool of_the_rule =
+        key.path() == "retry.rule.domains" || key.section == "server.tls.certificate";
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
     if (same_in_schedules || of_the_rule) continue;
     EXPECT_EQ(show_value(key, now), show_value(key, then)) << key.path();
@@ -279,11 +337,13 @@ TEST_P(EachKey, IsToldAsAChange) {
   const std::vector<Change> told = changes(before, after);
   ASSERT_FALSE(told.empty()) << key.path();
   const bool at_start = takes_effect_at_start(key) || key.path() == "route.name";
-  if (key.section != "retry.rule") {
+  if (key.section != "retry.rule" && key.section != "server.tls.certificate") {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
-                                               : change.key == key.path());
+              : key.section == "dkim.keys" || key.section == "server.tls.certificate"
+                  ? change.key == key.section
+                  : change.key == key.path());
     })) << key.path();
   }
   Settings kept = after;

@@ -8,6 +8,7 @@
 
 #include "ringmta/base/address.h"
 #include "ringmta/base/time.h"
+#include "ringmta/dkim/options.h"
 #include "ringmta/server/auth.h"
 #include "ringmta/smtp/server_session.h"
 #include "ringmta/tls/context.h"
@@ -62,6 +63,7 @@ struct ServerOptions {
   std::string tenant_default;  // whom mail without a better owner belongs to
   Milliseconds expire_after = hours(72);  // of a message, from arrival (from [retry])
   bool add_missing_headers = true;        // Date and Message-ID
+  dkim::Options dkim;                     // its keys are read by whoever calls sign_with()
 };
 
 }  // namespace ringmta::server

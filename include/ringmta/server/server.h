@@ -10,6 +10,9 @@
 // TLS lies between the two like another kind of socket (src/server/security.cc): records are opened
 // in memory that all sessions share, and what the machine makes of them is the same.
 //
+// Where mail is signed (DKIM), it takes a detour between its end and the spool:
+// src/server/signing.h.
+//
 // Limits, each with its own answer: sessions (421 4.3.2), sessions per client (421 4.7.0), idle and
 // transaction time (421 4.4.2), a client that does not take its replies (dropped), memory
 // (452 4.3.1), spool not accepting (452 4.3.1).
@@ -21,6 +24,7 @@
 #include <memory>
 #include <string_view>
 
+#include "ringmta/dkim/key_ring.h"
 #include "ringmta/server/options.h"
 #include "ringmta/shard/loop.h"
 #include "ringmta/spool/spool.h"
@@ -36,17 +40,21 @@ struct ServerCounters {
   uint64_t recipients = 0;        // of the accepted messages
   uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
-  uint64_t tls_sessions = 0;    // now
-  uint64_t tls_handshakes = 0;  // that succeeded
-  uint64_t tls_resumed = 0;     // of these
-  uint64_t tls_failures = 0;    // handshakes and sessions that failed
-  uint64_t tls_timeouts = 0;    // handshakes that took too long
+  uint64_t tls_sessions = 0;     // now
+  uint64_t tls_handshakes = 0;   // that succeeded
+  uint64_t tls_resumed = 0;      // of these
+  uint64_t tls_failures = 0;     // handshakes and sessions that failed
+  uint64_t tls_timeouts = 0;     // handshakes that took too long
   uint64_t auth_attempts = 0;    // AUTH commands that began an exchange
   uint64_t auth_successes = 0;   // 235
   uint64_t auth_failures = 0;    // 535: wrong name, password or proof
   uint64_t auth_blocked = 0;     // 454: after too many failures
   uint64_t auth_deferred = 0;    // 454: too many sessions of the user, or log-ins at once
   uint64_t senders_refused = 0;  // at MAIL: not the user's to use, or too many messages this hour
+  uint64_t dkim_messages = 0;    // signed
+  uint64_t dkim_signatures = 0;  // made; more than one a message where several keys are for it
+  uint64_t dkim_failures = 0;    // messages, or signatures, that could not be made
+  uint64_t dkim_waiting = 0;     // messages that wait for their signatures, now
 };
 
 // How a message came. The views hold during the call they are given to.
@@ -89,6 +97,8 @@ class Server final {
   bool flush();                                 // stage: replies leave
   // Other options from now on, for sessions under way as well; listeners and sessions_max stay.
   void reload(const ServerOptions& options);
+  // Messages that begin from now on are signed with these keys, as options.dkim says; null: not.
+  void sign_with(std::shared_ptr<dkim::KeyRing> keys);
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
   void abort_all();
