@@ -73,8 +73,14 @@ void Pools::Impl::feed(Connection& connection, Bytes data) {
     switch (step.action) {
       case Action::more:
         return;
+      case Action::start_tls:
+      case Action::authenticate:
+      case Action::challenge:
+      case Action::authenticated:
+        RINGMTA_ASSERT(false);  // none was asked for
+        break;
       case Action::ready:
-        opened(connection, *step.reply);
+        opened(connection);
         break;
       case Action::recipient:
         judge(connection, step, false, {});

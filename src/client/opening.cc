@@ -235,16 +235,14 @@ bool Pools::Impl::is_own(const SocketAddress& peer, const SocketAddress& local) 
 
 // ---- what came of it
 
-// Greeting and EHLO are through.
-void Pools::Impl::opened(Connection& connection, const smtp::Reply& reply) {
+// Greeting, EHLO, TLS and authentication are through.
+void Pools::Impl::opened(Connection& connection) {
   SitePool& site = *connection.site;
-  const std::string_view text = reply.text;
-  const std::string_view name = text.substr(0, text.find_first_of(" \n"));
-  const bool same_name = equals_ignoring_case(name, options.session.hostname) &&
-                         options.session.hostname != "localhost";
+  const bool same_name =
+      connection.session.has_our_name() && options.session.hostname != "localhost";
   // (Test set-ups have several programs of one name on one machine; an LMTP server is no relay.)
   if (same_name && !connection.host->address.is_loopback() && !queue.site(site.id).lmtp) {
-    fail_opening(connection, connection.host->text() + " calls itself " + std::string(name) +
+    fail_opening(connection, connection.host->text() + " calls itself " + options.session.hostname +
                                  ", which is our own name: the mail would loop");
     return;
   }

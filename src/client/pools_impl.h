@@ -64,7 +64,7 @@ struct Pools::Impl {
   uint32_t preferred_to_ourselves(SitePool& site) const;
   bool may_be_own(const SocketAddress& peer) const;
   bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
-  void opened(Connection& connection, const smtp::Reply& reply);
+  void opened(Connection& connection);
   void our_shortage(SitePool& site, std::string_view reason);
   void host_trouble(Connection& connection, std::string reason);
 
