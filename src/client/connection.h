@@ -14,10 +14,18 @@
 #include "ringmta/queue/job.h"
 #include "ringmta/ring/timer_wheel.h"
 #include "ringmta/smtp/client_session.h"
+#include "ringmta/tls/session.h"
 
 namespace ringmta::client {
 
 struct SitePool;
+
+// What a connection has while it speaks TLS.
+struct SecureStream {
+  explicit SecureStream(tls::Session of) : session(std::move(of)) {}
+  tls::Session session;
+  std::string sealed;  // records the Io is sending
+};
 
 // Small parts of an output put together for one send.
 struct Copy {
@@ -35,11 +43,13 @@ struct Connection {
   };
   using Jobs = IntrusiveList<queue::Job, &queue::Job::link>;
 
-  explicit Connection(const smtp::ClientOptions& options) : session(options) {}
+  Connection(const smtp::ClientOptions& options, const smtp::ClientOpening& opening)
+      : session(options, opening) {}
 
   smtp::ClientSession session;
   ListLink in_site;    // on its site's idle or able list
   ListLink dirty;      // on the list of those run() looks at
+  ListLink postponed;  // on the list of those whose handshake goes on in the next turn
   ListLink idle_link;  // on the shard's list of idle ones, the oldest first
   ring::Timer timer;   // armed no later than `deadline`; moved on only when it fires
   Monotonic deadline = Monotonic::never();
@@ -48,6 +58,8 @@ struct Connection {
   SitePool* site = nullptr;
   std::shared_ptr<Host> host;
   Jobs jobs;  // begun here, oldest first
+
+  std::unique_ptr<SecureStream> secure;  // null: clear text
 
   // The output in flight: what take_output() gave, in memory that is the session's or a job's.
   // Parts before `output_next` were handed to the Io.
@@ -66,9 +78,12 @@ struct Connection {
   bool sending = false;      // a send is with the Io
   bool output_open = false;  // take_output() was called, output_sent() not yet
   bool send_failed = false;
-  bool reported = false;  // by the watchdog, since the last progress
-  bool boarding = false;  // see SitePool
-  bool retiring = false;  // makes room for another site
+  bool reported = false;       // by the watchdog, since the last progress
+  bool boarding = false;       // see SitePool
+  bool retiring = false;       // makes room for another site
+  bool paused = false;         // the Io holds back what it receives
+  bool alerted = false;        // the peer is being told why TLS failed
+  bool may_fall_back = false;  // to clear text, when TLS fails
 };
 
 }  // namespace ringmta::client

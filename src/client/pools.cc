@@ -29,9 +29,11 @@ Pools::Impl::Impl(shard::Loop& the_loop, queue::Queue& the_queue,
       self(the_self),
       return_job(the_return_job),
       random(the_loop.io().random()),
+      tls_memory(the_options.tls.broken_max),
       connections(the_options.connections_max),
       sites(UINT32_MAX) {
   lmtp_session.lmtp = true;
+  prepare_all();
   watch_timer.token = ring::Token::make(shard::kind(shard::Owner::client), kWatchNumber);
 }
 
@@ -45,6 +47,7 @@ Pools::Impl::~Impl() {
 }
 
 bool Pools::Impl::run() {
+  resume_handshakes();
   hand_back();
   for (Connection* one = dirty.front(); one != nullptr; one = dirty.next(*one)) settle(*one);
   for (int round = 0; round < kRoundsPerTurn && !dirty_sites.empty(); ++round) {
@@ -52,7 +55,7 @@ bool Pools::Impl::run() {
     hand_back();
   }
   while (Connection* connection = dirty.pop_front()) flush(*connection);
-  return !dirty_sites.empty() || !dirty.empty() || !done.empty();
+  return !dirty_sites.empty() || !dirty.empty() || !done.empty() || !postponed.empty();
 }
 
 void Pools::Impl::touch(Connection& connection) {
@@ -83,11 +86,12 @@ void Pools::Impl::hand_back() {
 }
 
 // Lent jobs that were not begun go back.
-void Pools::Impl::refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason) {
+void Pools::Impl::refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason,
+                              smtp::EnhancedStatus status) {
   site.lent_count = 0;
   while (queue::Job* job = site.lent.pop_front()) {
     if (site.failed) job->site_failed_until = site.held_until;
-    judge_all(*job, verdict, reason);
+    judge_all(*job, verdict, reason, status);
     release(*job);
   }
 }

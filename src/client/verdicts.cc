@@ -85,15 +85,17 @@ void Pools::Impl::judge(Connection& connection, const smtp::ClientSession::Step&
 }
 
 // Of a job no connection has begun.
-void Pools::Impl::judge_all(queue::Job& job, Verdict verdict, std::string_view reason) {
+void Pools::Impl::judge_all(queue::Job& job, Verdict verdict, std::string_view reason,
+                            smtp::EnhancedStatus status) {
   job.begun = {};
   job.peer.length = 0;
   job.peer_name.clear();
+  job.tls = {};
   for (queue::JobRecipient& recipient : job.recipients) {
     recipient.verdict = verdict;
     recipient.phase = smtp::Phase::connect;
     recipient.code = 0;
-    recipient.status = {4, 4, 1};  // no answer from host (RFC 3463 3.5)
+    recipient.status = status;
     recipient.text.clear();
     append_line(recipient.text, reason);
   }

@@ -20,12 +20,14 @@ bool same_hosts(const std::vector<ResolvedHost>& a, const std::vector<ResolvedHo
 
 }  // namespace
 
-uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const Route& limits) {
+uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const Route& limits,
+                                uint32_t rule) {
   SlotHandle handle;
   SiteEntry& made = *sites.take(handle);
   made.site.id = {handle.index};
   made.site.name = name;
   made.site.route = route;
+  made.site.rule = rule;
   made.site.connections_max = std::max(1U, limits.connections_max);
   made.site.messages_per_connection_max = limits.messages_per_connection_max;
   made.site.lmtp = limits.lmtp;
@@ -41,6 +43,11 @@ uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const R
     push_back(sites, idle_sites, handle.index);
   }
   return handle.index;
+}
+
+std::string Queue::Impl::name_of_site(const std::string& hosts, uint32_t rule) const {
+  if (rule == kNoRule) return hosts;
+  return hosts + " (" + options.connection_rules[rule].label + ")";
 }
 
 uint32_t Queue::Impl::find_site(std::string_view name) {

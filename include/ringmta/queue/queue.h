@@ -116,8 +116,9 @@ class Queue final {
   void job_done(Job* job);  // every recipient has a verdict: record, reschedule, bounce, finish;
                             // the Job is the queue's again
   // The whole site is unreachable (no connection could be made): every ready delivery of it is held
-  // until then.
-  void site_failed(SiteId site, std::string_view reason, Monotonic until);
+  // until then. `status`: for the notification of mail that expires meanwhile.
+  void site_failed(SiteId site, std::string_view reason, Monotonic until,
+                   smtp::EnhancedStatus status = {4, 4, 1});
   void site_recovered(SiteId site);
 
   const Site& site(SiteId id) const;
