@@ -284,6 +284,15 @@ Status Server::listen() {
   return {};
 }
 
+void Server::reload(const ServerOptions& options) {
+  ServerOptions& mine = impl_->options;
+  const uint32_t sessions_max = mine.sessions_max;
+  std::vector<SocketAddress> listeners = std::move(mine.listeners);
+  mine = options;
+  mine.sessions_max = sessions_max;
+  mine.listeners = std::move(listeners);
+}
+
 void Server::on_event(const ring::Event& event) {
   if (event.kind == ring::EventKind::accepted) {
     impl_->on_accepted(event);

@@ -47,7 +47,7 @@ struct Server::Impl {
 
   shard::Loop& loop;
   spool::Spool& spool;
-  const ServerOptions& options;
+  ServerOptions options;
   ClientTable& clients;
   SlotPool<Session, 64> sessions;
   IntrusiveList<Session, &Session::dirty> dirty;

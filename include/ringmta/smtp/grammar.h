@@ -7,9 +7,10 @@
 // and comes out as views into the text; nothing is copied, decoded or normalised. What is accepted
 // can stand between < and > of any other SMTP command as it is.
 //
-// Limits: RFC 5321 4.5.3.1. UTF-8 is counted in octets. A U-label is checked to be UTF-8 and to
-// contain no ASCII but letters, digits and hyphens; whether IDNA has a form of it is for whoever
-// looks it up.
+// Limits: RFC 5321 4.5.3.1, but for the 64 octets of a local part: those are the least a server
+// must take, and return paths that carry the recipient (VERP) are longer. Its path bounds it. UTF-8
+// is counted in octets. A U-label is checked to be UTF-8 and to contain no ASCII but letters,
+// digits and hyphens; whether IDNA has a form of it is for whoever looks it up.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,6 @@
 
 namespace ringmta::smtp {
 
-inline constexpr size_t kLocalPartMax = 64;
 inline constexpr size_t kDomainMax = 255;
 inline constexpr size_t kPathMax = 256;               // with < and >
 inline constexpr size_t kLabelMax = 63;               // of ASCII (RFC 1035 2.3.4)
