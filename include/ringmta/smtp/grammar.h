@@ -23,6 +23,7 @@ inline constexpr size_t kPathMax = 256;               // with < and >
 inline constexpr size_t kLabelMax = 63;               // of ASCII (RFC 1035 2.3.4)
 inline constexpr size_t kEnvelopeIdMax = 100;         // RFC 3461 4.4
 inline constexpr size_t kOriginalRecipientMax = 500;  // RFC 3461 4.2
+inline constexpr size_t kSubmitterMax = 500;          // RFC 4954 5
 
 enum class AddressFault : uint8_t { none, syntax, too_long };
 
@@ -63,6 +64,9 @@ bool is_xtext(std::string_view text);
 bool is_envelope_id(std::string_view text);
 // addr-type ";" xtext; with `utf8` and type "utf-8" octets above 127 as well (RFC 6533 3).
 bool is_original_recipient(std::string_view text, bool utf8);
+
+// The value of MAIL's AUTH=: "<>", or a mailbox in xtext (RFC 4954 5).
+bool is_submitter(std::string_view text);
 
 // NOTIFY= as bits of Notify; 0: not a valid value.
 uint8_t parse_notify(std::string_view text);
