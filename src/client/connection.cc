@@ -89,9 +89,13 @@ void Pools::Impl::feed(Connection& connection, Bytes data) {
         begin_tls(connection);
         return;
       case Action::authenticate:
+        authenticate(connection, step.reply);
+        break;
       case Action::challenge:
+        on_challenge(connection, *step.reply);
+        break;
       case Action::authenticated:
-        RINGMTA_ASSERT(false);  // none was asked for
+        if (!on_authenticated(connection)) return;
         break;
       case Action::ready:
         opened(connection);
@@ -192,6 +196,7 @@ void Pools::Impl::close(Connection& connection, ring::CloseMode mode) {
   set_state(connection, Connection::State::closing);
   connection.dirty.unlink();
   connection.postponed.unlink();
+  connection.unauthenticated.unlink();
   if (mode == ring::CloseMode::graceful && connection.secure != nullptr && !connection.sending &&
       !connection.send_failed) {
     connection.secure->session.close();

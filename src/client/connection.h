@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "ringmta/base/intrusive_list.h"
 #include "ringmta/queue/job.h"
 #include "ringmta/ring/timer_wheel.h"
+#include "ringmta/sasl/client_exchange.h"
 #include "ringmta/smtp/client_session.h"
 #include "ringmta/tls/session.h"
 
@@ -33,6 +35,19 @@ struct Copy {
   std::byte octets[kOctets];
 };
 
+// What a connection has until the peer knows who we are.
+struct Authentication {
+  enum class Wants : uint8_t { nothing, secret, keys };
+  std::optional<sasl::ClientExchange> exchange;
+  uint32_t tried = 0;           // mechanisms, a bit each
+  uint64_t secret_number = 0;   // of the one in use; see Credentials
+  uint64_t refused_number = 0;  // of the one that was refused here
+  std::string refusal;          // the peer's last
+  std::string problem;          // why we gave up ourselves
+  std::string held_first;       // the initial response, where AUTH's line had no room for it
+  Wants wants = Wants::nothing;
+};
+
 struct Connection {
   enum class State : uint8_t {
     connecting,  // the stream is not there yet
@@ -47,11 +62,12 @@ struct Connection {
       : session(options, opening) {}
 
   smtp::ClientSession session;
-  ListLink in_site;    // on its site's idle or able list
-  ListLink dirty;      // on the list of those run() looks at
-  ListLink postponed;  // on the list of those whose handshake goes on in the next turn
-  ListLink idle_link;  // on the shard's list of idle ones, the oldest first
-  ring::Timer timer;   // armed no later than `deadline`; moved on only when it fires
+  ListLink in_site;          // on its site's idle or able list
+  ListLink dirty;            // on the list of those run() looks at
+  ListLink postponed;        // on the list of those whose handshake goes on in the next turn
+  ListLink unauthenticated;  // on the list of those who wait for a secret
+  ListLink idle_link;        // on the shard's list of idle ones, the oldest first
+  ring::Timer timer;         // armed no later than `deadline`; moved on only when it fires
   Monotonic deadline = Monotonic::never();
   SlotHandle slot{};
   ring::StreamId stream{};
@@ -59,6 +75,7 @@ struct Connection {
   std::shared_ptr<Host> host;
   Jobs jobs;  // begun here, oldest first
 
+  std::unique_ptr<Authentication> auth;
   std::unique_ptr<SecureStream> secure;  // null: clear text
 
   // The output in flight: what take_output() gave, in memory that is the session's or a job's.

@@ -34,11 +34,15 @@ Pools::Impl::Impl(shard::Loop& the_loop, queue::Queue& the_queue,
       sites(UINT32_MAX) {
   lmtp_session.lmtp = true;
   prepare_all();
+  own_credentials = std::make_unique<Credentials>();
+  credentials = own_credentials.get();
+  auth_timer.token = ring::Token::make(shard::kind(shard::Owner::client), kAuthNumber);
   watch_timer.token = ring::Token::make(shard::kind(shard::Owner::client), kWatchNumber);
 }
 
 Pools::Impl::~Impl() {
   loop.timers().cancel(watch_timer);
+  loop.timers().cancel(auth_timer);
   connections.for_each([&](Connection& connection, SlotHandle) {
     loop.timers().cancel(connection.timer);
     loop.io().close(connection.stream, ring::CloseMode::abort);
@@ -186,11 +190,19 @@ void Pools::reload(const ClientPoolOptions& options) {
   ClientPoolOptions& mine = impl_->options;
   const uint32_t connections_max = mine.connections_max;
   const bool loopback = mine.deliver_to_loopback;
+  std::vector<SecurityRule> rules = std::move(mine.rules);
   mine = options;
+  mine.rules = std::move(rules);
   mine.connections_max = connections_max;
   mine.deliver_to_loopback = loopback;
   impl_->lmtp_session = options.session;
   impl_->lmtp_session.lmtp = true;
+  impl_->change_security();
+}
+
+void Pools::use_credentials(Credentials& credentials) {
+  impl_->credentials = &credentials;
+  impl_->own_credentials.reset();
 }
 
 void Pools::set_own_addresses(std::span<const SocketAddress> listening) {
@@ -224,6 +236,10 @@ void Pools::on_event(const ring::Event& event) {
   if (event.kind == EventKind::timer) {
     if (event.token.index() == kWatchNumber) {
       impl.watch();
+      return;
+    }
+    if (event.token.index() == kAuthNumber) {
+      impl.look_for_credentials();
       return;
     }
     if ((event.token.index() & kSiteBit) != 0) {

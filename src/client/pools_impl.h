@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -98,6 +99,8 @@ struct Pools::Impl {
   using Postponed = IntrusiveList<Connection, &Connection::postponed>;
   SecurityState prepare(const Security& security);
   void prepare_all();
+  void change_security();
+  size_t security_index(const SitePool& site) const;
   const SecurityState& security_of(const SitePool& site) const;
   static bool is_implicit(const SecurityState& security, const Host& host);
   smtp::ClientOpening opening_for(const SecurityState& security, const Host& host);
@@ -111,6 +114,20 @@ struct Pools::Impl {
   void seal_next(Connection& connection);
   void send_sealed(Connection& connection);
   static void sealed_sent(Connection& connection);
+
+  // auth.cc
+  static std::optional<sasl::Mechanism> choose_mechanism(const Connection& connection,
+                                                         const AuthOptions& how);
+  static std::string why_no_mechanism(const Connection& connection, const AuthOptions& how);
+  void authenticate(Connection& connection, const smtp::Reply* refusal);
+  void begin_exchange(Connection& connection);
+  void start_exchange(Connection& connection, sasl::Mechanism mechanism, std::string_view secret);
+  void on_challenge(Connection& connection, const smtp::Reply& reply);
+  void answer_challenge(Connection& connection, const sasl::ClientExchange::Step& step);
+  bool on_authenticated(Connection& connection);
+  void auth_failed(Connection& connection, std::string_view why, smtp::EnhancedStatus status);
+  void wait_for_credentials(Connection& connection, Authentication::Wants what);
+  void look_for_credentials();
 
   // timeouts.cc
   static smtp::Phase awaited(const Connection& connection);
@@ -158,6 +175,11 @@ struct Pools::Impl {
   Postponed postponed;
   std::vector<iovec> sealing;  // scratch of seal_next()
 
+  std::unique_ptr<Credentials> own_credentials;
+  Credentials* credentials = nullptr;
+  IntrusiveList<Connection, &Connection::unauthenticated> unauthenticated;
+  ring::Timer auth_timer;
+
   SlotPool<Connection, 64> connections;
   SlotPool<SitePool, 64> sites;
   std::vector<uint32_t> site_slots;  // by SiteId: slot in `sites`, or kNoSlot
@@ -182,8 +204,9 @@ struct Pools::Impl {
 };
 
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
-inline constexpr uint32_t kSiteBit = 0x8000'0000;     // in the slot of a site's timer token
-inline constexpr uint32_t kWatchNumber = UINT32_MAX;  // the watchdog's timer token
+inline constexpr uint32_t kSiteBit = 0x8000'0000;        // in the slot of a site's timer token
+inline constexpr uint32_t kWatchNumber = UINT32_MAX;     // the watchdog's timer token
+inline constexpr uint32_t kAuthNumber = UINT32_MAX - 1;  // that of auth.cc
 
 // No descriptors or memory: trouble of our own, not held against a host.
 inline bool is_our_shortage(int code) {

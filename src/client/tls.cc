@@ -22,6 +22,16 @@ constexpr size_t kSealedMax = 65'536;      // octets of plaintext sealed for one
 constexpr size_t kSealedKept = 16 * 1024;  // of the memory a connection keeps for it
 constexpr uint16_t kImplicitPort = 465;
 
+bool same_certificate(const tls::CertificateText& a, const tls::CertificateText& b) {
+  return a.chain_pem == b.chain_pem && a.key_pem == b.key_pem;
+}
+
+bool same_terms(const Security& a, const Security& b) {
+  return a.tls.policy == b.tls.policy && a.tls.mode == b.tls.mode && a.tls.name == b.tls.name &&
+         a.tls.roots_pem == b.tls.roots_pem &&
+         same_certificate(a.tls.certificate, b.tls.certificate) && a.auth == b.auth;
+}
+
 }  // namespace
 
 std::string_view to_text(TlsPolicy policy) {
@@ -59,8 +69,9 @@ SecurityState Pools::Impl::prepare(const Security& security) {
   const auto same = [&](const SecurityState& other) {
     const bool other_roots = other.options.tls.policy == TlsPolicy::verified;
     return other.context != nullptr && roots == other_roots &&
+           other.options.auth.has_value() == security.auth.has_value() &&
            (!roots || other.options.tls.roots_pem == tls.roots_pem) &&
-           other.options.tls.certificate.chain_pem == tls.certificate.chain_pem;
+           same_certificate(other.options.tls.certificate, tls.certificate);
   };
   for (const SecurityState& other : securities) {
     if (!same(other)) continue;
@@ -70,6 +81,7 @@ SecurityState Pools::Impl::prepare(const Security& security) {
   tls::ClientOptions how;
   if (roots) how.roots_pem = tls.roots_pem;
   how.certificate = tls.certificate;
+  how.channel_binding = security.auth.has_value();
   how.sessions_max = options.tls.sessions_max;
   how.budget = &handshakes;
   auto made = tls::ClientContext::create(how);
@@ -84,22 +96,46 @@ SecurityState Pools::Impl::prepare(const Security& security) {
 
 // The default first, then the rules, then the routes.
 void Pools::Impl::prepare_all() {
-  securities.clear();
-  securities.reserve(1 + options.rules.size() + options.routes.size());
-  securities.push_back(prepare(options.mx));
-  for (const SecurityRule& rule : options.rules) securities.push_back(prepare(rule.security));
-  for (const Security& route : options.routes) securities.push_back(prepare(route));
+  std::vector<SecurityState> made;
+  made.reserve(1 + options.rules.size() + options.routes.size());
+  const auto add = [&](const Security& security) {
+    made.push_back(prepare(security));
+    securities.push_back(made.back());  // the next one may be like it
+  };
+  add(options.mx);
+  for (const SecurityRule& rule : options.rules) add(rule.security);
+  for (const Security& route : options.routes) add(route);
+  securities = std::move(made);
+}
+
+// Connections made under other terms end when they have finished what they have.
+void Pools::Impl::change_security() {
+  const std::vector<SecurityState> before = securities;
+  prepare_all();
+  credentials->forget();
+  connections.for_each([&](Connection& connection, SlotHandle) {
+    const size_t index = security_index(*connection.site);
+    if (index < before.size() && same_terms(before[index].options, securities[index].options)) {
+      return;
+    }
+    if (connection.state == Connection::State::ready) {
+      leave(connection);
+    } else if (connection.state == Connection::State::connecting ||
+               connection.state == Connection::State::opening) {
+      touch(*connection.site);
+      close(connection, ring::CloseMode::abort);
+    }
+  });
+}
+
+size_t Pools::Impl::security_index(const SitePool& pool) const {
+  const queue::Site& site = queue.site(pool.id);
+  if (site.route == queue::kNoRoute) return site.rule < options.rules.size() ? 1 + site.rule : 0;
+  return site.route < options.routes.size() ? 1 + options.rules.size() + site.route : 0;
 }
 
 const SecurityState& Pools::Impl::security_of(const SitePool& pool) const {
-  const queue::Site& site = queue.site(pool.id);
-  size_t index = 0;
-  if (site.route != queue::kNoRoute) {
-    if (site.route < options.routes.size()) index = 1 + options.rules.size() + site.route;
-  } else if (site.rule < options.rules.size()) {
-    index = 1 + site.rule;
-  }
-  return securities[index];
+  return securities[security_index(pool)];
 }
 
 bool Pools::Impl::is_implicit(const SecurityState& security, const Host& host) {
@@ -111,8 +147,14 @@ bool Pools::Impl::is_implicit(const SecurityState& security, const Host& host) {
 
 smtp::ClientOpening Pools::Impl::opening_for(const SecurityState& security, const Host& host) {
   smtp::ClientOpening opening;
+  const std::optional<AuthOptions>& auth = security.options.auth;
+  opening.authenticate = auth.has_value();
   if (is_implicit(security, host)) return opening;
-  switch (security.options.tls.policy) {
+  TlsPolicy policy = security.options.tls.policy;
+  if (auth && !auth->without_tls && policy == TlsPolicy::opportunistic) {
+    policy = TlsPolicy::required;
+  }
+  switch (policy) {
     case TlsPolicy::none:
       break;
     case TlsPolicy::opportunistic:

@@ -68,6 +68,7 @@ struct ClientCounters {
   uint64_t tls_fallbacks = 0;                    // of these: the mail goes in clear text
   uint64_t tls_postponed = 0;                    // times a handshake waited for the next turn
   uint64_t tls_transactions = 0;
+  uint64_t authenticated = 0, auth_failures = 0;
 };
 
 class Pools final {
@@ -82,7 +83,12 @@ class Pools final {
   // every address of this machine).
   void set_own_addresses(std::span<const SocketAddress> listening);
 
-  // Other options from now on, but for connections_max and deliver_to_loopback.
+  // Shared by the shards, and outlives this; before the first event. Without it the pool has its
+  // own.
+  void use_credentials(Credentials& credentials);
+
+  // Other options from now on, but for connections_max, deliver_to_loopback and rules. Connections
+  // whose security is to be another one end when they have finished what they have.
   void reload(const ClientPoolOptions& options);
 
   void site_has_work(queue::SiteId site);  // from the queue

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ringmta/base/time.h"
+#include "ringmta/client/credentials.h"
 #include "ringmta/queue/options.h"
 #include "ringmta/tls/context.h"
 
@@ -41,6 +43,7 @@ struct TlsOptions {
 
 struct Security {
   TlsOptions tls;
+  std::optional<AuthOptions> auth;  // opportunistic TLS is then required, unless `without_tls`
 };
 
 struct SecurityRule {

@@ -131,9 +131,10 @@ class Queue final {
   void set_route_addresses(uint32_t route,
                            std::vector<ResolvedHost> hosts);  // from the supervisor, on change
 
-  // Other options from now on: limits, schedules, and which route serves which domain. Routes keep
-  // their number, names and kind (SMTP or LMTP); their addresses come by set_route_addresses().
-  // What waits for a route that does not serve its domain any more moves on in slices.
+  // Other options from now on (but for connection_rules): limits, schedules, and which route serves
+  // which domain. Routes keep their number, names and kind (SMTP or LMTP); their addresses come by
+  // set_route_addresses(). What waits for a route that does not serve its domain any more moves on
+  // in slices.
   void reload(const QueueOptions& options);
 
   // A DSN that could not be stored yet (spool full) waits here; spool Done events whose tag has
