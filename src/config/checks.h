@@ -14,6 +14,10 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
 void check_together(const Settings& settings, const Machine& machine, Problems& problems);
 
 void check_routes(const Settings& settings, Problems& problems);
+// tls_out.cc: TLS and authentication at next hops. Files are read into the settings.
+void fit_tls_out(Settings& settings);
+void check_tls_out(const Settings& settings, Problems& problems);
+void read_tls_out_files(Settings& settings, Problems& problems);
 void check_schedules(const Settings& settings, Problems& problems);
 
 }  // namespace ringmta::config

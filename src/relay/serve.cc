@@ -71,6 +71,7 @@ class Supervisor final {
   const config::Settings& settings_;  // those of the start
   std::mutex reload_lock_;            // between signals and the control socket
   std::shared_ptr<const config::Settings> current_;
+  client::Credentials credentials_;  // outlives the shards
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
@@ -155,7 +156,7 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_, exchange_, *clients_, recovery_.get(), snapshots_};
+  const Shared shared{settings_, exchange_, *clients_, credentials_, recovery_.get(), snapshots_};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
   mine.relay = std::move(*made);

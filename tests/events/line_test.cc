@@ -333,6 +333,7 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
+  sample.job.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256", true, true};
   EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
 }
 

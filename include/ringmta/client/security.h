@@ -39,10 +39,12 @@ struct TlsOptions {
   std::string name;                  // asked for and checked instead of the host's
   std::string roots_pem;             // `verified`: who may vouch for the peer
   tls::CertificateText certificate;  // ours, for peers that ask; empty: none
+  std::string roots_file, certificate_file, key_file;  // where config/ has read these from
 };
 
 struct Security {
   TlsOptions tls;
+  bool own_tls = false;             // of a route: `tls` is not the default
   std::optional<AuthOptions> auth;  // opportunistic TLS is then required, unless `without_tls`
 };
 
