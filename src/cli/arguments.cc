@@ -7,6 +7,7 @@
 
 #include "ringmta/config/closest.h"
 #include "ringmta/config/units.h"
+#include "ringmta/sasl/users.h"
 
 namespace ringmta::cli {
 namespace {
@@ -29,6 +30,7 @@ class Parser final {
     reload();
     queue();
     send();
+    password();
     version();
   }
 
@@ -196,6 +198,16 @@ class Parser final {
         ->option_text("LIST");
     duration_option(sub, "--timeout", send_.timeout, "for each reply", {1});
   }
+  void password() {
+    CLI::App* sub = add(app_, "password", "make an entry for the users file", password_);
+    sub->add_option("name", password_.name, "of the user")->required()->option_text("NAME");
+    sub->add_option("--file", password_.file, "put it into this file, instead of printing it")
+        ->option_text("PATH");
+    password_.iterations = sasl::kIterationsDefault;
+    sub->add_option("--iterations", password_.iterations, "of the password's hash")
+        ->check(CLI::Range(uint64_t{sasl::kIterationsMin}, uint64_t{sasl::kIterationsMax}))
+        ->option_text("N [" + std::to_string(sasl::kIterationsDefault) + "]");
+  }
   void version() { add(app_, "version", "which version this is", version_); }
 
   CLI::App app_;
@@ -207,6 +219,7 @@ class Parser final {
   ReloadCommand reload_;
   QueueCommand queue_[4];
   SendCommand send_;
+  PasswordCommand password_;
   VersionCommand version_;
 };
 

@@ -68,10 +68,16 @@ struct SendCommand {
   Milliseconds timeout = minutes(5);
 };
 
+struct PasswordCommand {
+  std::string name;
+  std::string file;  // to put the entry into; empty: it is printed
+  uint64_t iterations = 0;
+};
+
 struct VersionCommand {};
 
 using Command = std::variant<ServeCommand, CheckCommand, StatusCommand, TopCommand, ReloadCommand,
-                             QueueCommand, SendCommand, VersionCommand>;
+                             QueueCommand, SendCommand, PasswordCommand, VersionCommand>;
 
 // Otherwise the exit status: help was asked for and printed, or a mistake was told.
 std::expected<Command, int> parse_arguments(int argc, const char* const* argv,

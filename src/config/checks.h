@@ -10,6 +10,9 @@ namespace ringmta::config {
 // names every room wants to know.
 void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems);
 
+// Reads the users file that the settings name.
+void read_users(Settings& settings, Problems& problems);
+
 // All checks, those of the routes too.
 void check_together(const Settings& settings, const Machine& machine, Problems& problems);
 

@@ -30,6 +30,7 @@ const Section kSections[] = {
     {.name = "", .about = "These stand at the top of the file, above the first `[section]`."},
     {.name = "server", .about = "Taking mail in."},
     {.name = "server.timeouts", .about = "What a client may keep the relay waiting for."},
+    {.name = "auth", .about = "Users who log in, and what guessing passwords costs."},
     {.name = "route",
      .about = "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. "
               "Domains "
@@ -109,8 +110,8 @@ const Section kSections[] = {
 
 std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
-  for (const auto part : {relay_keys(), server_keys(), route_keys(), queue_keys(), client_keys(),
-                          tls_out_keys(), operator_keys()}) {
+  for (const auto part : {relay_keys(), server_keys(), auth_keys(), route_keys(), queue_keys(),
+                          client_keys(), tls_out_keys(), operator_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {

@@ -198,8 +198,9 @@ std::string text(const Loaded& loaded, const Problem& problem) {
 
 namespace {
 
-Loaded parse(std::string_view toml_text, std::string file, const Machine& machine,
-             bool with_files) {
+// `with_files`: those that the configuration names are read too.
+Loaded parse_text(std::string_view toml_text, std::string file, const Machine& machine,
+                  bool with_files) {
   Loaded loaded;
   loaded.file = std::move(file);
   loaded.settings = default_settings();
@@ -215,6 +216,7 @@ Loaded parse(std::string_view toml_text, std::string file, const Machine& machin
   Walk(loaded.settings, problems).section(table, "", 1);
   fit_to_machine(loaded.settings, machine, problems);
   check_together(loaded.settings, machine, problems);
+  if (with_files) read_users(loaded.settings, problems);
   if (with_files) check_tls_out(loaded.settings, problems);
   if (with_files && problems.errors() == 0) read_tls_out_files(loaded.settings, problems);
   problems.hand_over(loaded);
@@ -224,12 +226,12 @@ Loaded parse(std::string_view toml_text, std::string file, const Machine& machin
 }  // namespace
 
 Loaded parse(std::string_view toml_text, std::string file, const Machine& machine) {
-  return parse(toml_text, std::move(file), machine, false);
+  return parse_text(toml_text, std::move(file), machine, false);
 }
 
 Loaded load(const std::string& file, const Machine& machine) {
   Result<std::string> content = read_file(file);
-  if (content) return parse(*content, file, machine, true);
+  if (content) return parse_text(*content, file, machine, true);
   Loaded loaded;
   loaded.file = file;
   loaded.settings = default_settings();

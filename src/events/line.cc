@@ -143,8 +143,9 @@ size_t LineComposer::bound(const Outcome& outcome) const {
   RINGMTA_ASSERT(outcome.recipient < head.envelope.recipients.size());
   const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
   size_t text = head.envelope.reverse_path.size() + head.envelope.envelope_id.size() +
-                head.info.client.size() + head.info.tenant.size() + recipient.address.size() +
-                recipient.original_recipient.size() + outcome.site.size();
+                head.info.client.size() + head.info.tenant.size() + head.info.user.size() +
+                recipient.address.size() + recipient.original_recipient.size() +
+                outcome.site.size();
   if (outcome.job != nullptr) {
     const queue::Job& job = *outcome.job;
     text += job.peer_name.size() + job.tls.version.size() + job.tls.cipher.size();
@@ -180,6 +181,7 @@ char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, Wal
   to = put(to, origin_);
   to = put_text_member_if_any(to, R"(,"client":")", head.info.client);
   to = put_text_member_if_any(to, R"(,"tenant":")", head.info.tenant);
+  to = put_text_member_if_any(to, R"(,"user":")", head.info.user);
   to = put_text_member(to, R"(,"sender":")", head.envelope.reverse_path);
   to = put_text_member(to, R"(,"recipient":")", recipient.address);
   to = put_text_member_if_any(to, R"(,"original_recipient":")", recipient.original_recipient);

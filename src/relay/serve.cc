@@ -47,6 +47,7 @@ class Supervisor final {
         current_(std::make_shared<const config::Settings>(settings)),
         exchange_(settings.shards),
         clients_(std::make_unique<server::ClientTable>()),
+        auth_(std::make_unique<server::AuthShared>()),
         snapshots_(settings.shards),
         threads_(settings.shards),
         operator_(settings, exchange_, snapshots_, [this] { return reload(); }) {}
@@ -64,7 +65,6 @@ class Supervisor final {
   nlohmann::json reload();
   bool drained();
   void drain();
-  void drop_letters();
   void end_shards();
 
   const std::string file_;
@@ -74,6 +74,7 @@ class Supervisor final {
   client::Credentials credentials_;  // outlives the shards
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
+  std::unique_ptr<server::AuthShared> auth_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
   std::unique_ptr<spool::Recovery> recovery_;
   std::vector<ShardThread> threads_;
@@ -156,7 +157,8 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_, exchange_, *clients_, credentials_, recovery_.get(), snapshots_};
+  const Shared shared{settings_,    exchange_,       *clients_, *auth_,
+                      credentials_, recovery_.get(), snapshots_};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
   mine.relay = std::move(*made);
@@ -334,24 +336,6 @@ void Supervisor::drain() {
   });
 }
 
-// What nobody will read any more. (Jobs are their keepers'.)
-void Supervisor::drop_letters() {
-  for (bool any = true; any;) {
-    any = false;
-    for (uint16_t number = 0; number < settings_.shards; ++number) {
-      exchange_.retry(ShardId{number});
-      Letter letter;
-      while (exchange_.take(ShardId{number}, letter)) {
-        any = true;
-        if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
-        if (letter.kind == Letter::Kind::question || letter.kind == Letter::Kind::answer) {
-          delete static_cast<dns::MxQuery*>(letter.what);
-        }
-      }
-    }
-  }
-}
-
 void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
@@ -362,7 +346,7 @@ void Supervisor::end_shards() {
   for (ShardThread& one : threads_) {
     if (one.thread.joinable()) one.thread.join();
   }
-  drop_letters();
+  exchange_.drop_letters();
   // Jobs may be on loan from one shard to another: all loops stand still before any is taken down.
   for (ShardThread& one : threads_) one.relay.reset();
 }

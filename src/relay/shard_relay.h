@@ -33,6 +33,7 @@ struct Shared {
   const config::Settings& settings;
   Exchange& exchange;
   server::ClientTable& clients;
+  server::AuthShared& auth;
   client::Credentials& credentials;
   spool::Recovery* recovery;
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;

@@ -2,6 +2,7 @@
 #include "ringmta/sasl/password_verifier.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "ringmta/base/wipe.h"
 
@@ -9,8 +10,14 @@ namespace ringmta::sasl {
 
 PasswordCheck::~PasswordCheck() { wipe(password); }
 
-PasswordVerifier::PasswordVerifier(size_t queue_max)
-    : queue_max_(queue_max), thread_([this] { run(); }) {}
+PasswordVerifier::PasswordVerifier(size_t queue_max, bool own_thread) : queue_max_(queue_max) {
+  if (!own_thread) return;
+  sigset_t all, before;  // inherited by the thread: signals are for others
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
 
 PasswordVerifier::~PasswordVerifier() {
   {
@@ -19,10 +26,14 @@ PasswordVerifier::~PasswordVerifier() {
     queue_.clear();
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool PasswordVerifier::submit(std::unique_ptr<PasswordCheck> check, void* self, Done done) {
+  if (!thread_.joinable()) {
+    verify({std::move(check), self, done});
+    return true;
+  }
   {
     const std::lock_guard guard(lock_);
     if (stopping_ || queue_.size() >= queue_max_) return false;
@@ -38,6 +49,15 @@ void PasswordVerifier::forget(void* self) {
   changed_.wait(guard, [&] { return busy_for_ != self; });
 }
 
+void PasswordVerifier::verify(Job job) {
+  PasswordCheck& check = *job.check;
+  const std::optional<bool> known = cache_.find(check.key);
+  check.matches = known ? *known : verify_password(check.password, check.verifier);
+  if (!known) cache_.remember(check.key, check.matches);
+  wipe(check.password);
+  job.done(job.self, std::move(job.check));
+}
+
 void PasswordVerifier::run() {
   pthread_setname_np(pthread_self(), "passwords");
   std::unique_lock guard(lock_);
@@ -48,12 +68,7 @@ void PasswordVerifier::run() {
     queue_.pop_front();
     busy_for_ = job.self;
     guard.unlock();
-    PasswordCheck& check = *job.check;
-    const std::optional<bool> known = cache_.find(check.key);
-    check.matches = known ? *known : verify_password(check.password, check.verifier);
-    if (!known) cache_.remember(check.key, check.matches);
-    wipe(check.password);
-    job.done(job.self, std::move(job.check));
+    verify(std::move(job));
     guard.lock();
     busy_for_ = nullptr;
     changed_.notify_all();

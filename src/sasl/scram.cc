@@ -20,7 +20,7 @@ class Hash final {
   Hash& operator=(const Hash&) = delete;
   ~Hash() {
     wc_Sha256Free(&state_);
-    explicit_bzero(&state_, sizeof state_);
+    wipe(&state_, sizeof state_);
   }
   void add(std::string_view octets) {
     RINGMTA_ASSERT(wc_Sha256Update(&state_, reinterpret_cast<const byte*>(octets.data()),

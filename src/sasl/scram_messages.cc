@@ -118,7 +118,8 @@ std::optional<ScramClientFirst> parse_client_first(std::string_view message) {
   }
   if (parts.ended()) return std::nullopt;
   if (parts.is_next('a')) {
-    if (!parts.take('a', first.authorization) || first.authorization.empty()) return std::nullopt;
+    // "a=" without a name is no saslname; GNU SASL sends it and means nobody.
+    if (!parts.take('a', first.authorization)) return std::nullopt;
   } else if (!parts.next().empty()) {
     return std::nullopt;
   }

@@ -57,12 +57,20 @@ void Server::Impl::process(Session& session, Bytes data) {
         loop.io().pause(session.stream, data.subspan(used));
         more = false;
         break;
-      case Action::start_tls:  // none of these is offered
+      case Action::start_tls:
+        RINGMTA_ASSERT(false);  // it is not offered
+        break;
       case Action::auth_begin:
+        auth_begin(session, step);
+        break;
       case Action::auth_response:
+        auth_response(session, step.body);
+        break;
       case Action::auth_cancel:
+        auth_cancel(session);
+        break;
       case Action::sender:
-        RINGMTA_ASSERT(false);
+        judge_sender(session);
         break;
       case Action::message_begin:
         message_begin(session);
@@ -111,6 +119,11 @@ void Server::Impl::message_begin(Session& session) {
   } else if (!spool.accepting() || spool.memory_pressed()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
+  } else if (const sasl::User* user = user_of(session);
+             user != nullptr &&
+             !user->usage->count_message(user->messages_per_hour, loop.io().wall())) {
+    ++counters.messages_refused;
+    session.machine.refuse_message("450 4.7.1 Too many messages this hour, try again later");
   } else {
     session.machine.accept_message();
   }
@@ -170,6 +183,8 @@ void Server::Impl::message_end(Session& session) {
   facts.hostname = options.session.hostname;
   facts.id = view(id_text);
   facts.esmtp = session.machine.esmtp();
+  facts.tls = session.machine.access().tls;
+  facts.authenticated = session.machine.authenticated();
   facts.utf8 = envelope.utf8;
   facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
   facts.now = now;
@@ -184,6 +199,10 @@ void Server::Impl::message_end(Session& session) {
   head.info.expiry = now + options.expire_after;
   head.info.client = session.client;
   head.info.tenant = options.tenant_default;
+  if (const sasl::User* user = user_of(session)) {
+    head.info.tenant = user->tenant;
+    head.info.user = user->name;
+  }
   head.info.has_dot_stuffing = header.has_dot_stuffing;
   head.info.has_eight_bit = header.has_eight_bit;
 

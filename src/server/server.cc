@@ -34,7 +34,8 @@ Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerO
       spool(the_spool),
       options(the_options),
       clients(the_clients),
-      sessions(the_options.sessions_max + kRefusals) {
+      sessions(the_options.sessions_max + kRefusals),
+      auth_inbox(the_loop) {
   side.reserve(4096);
   trace.reserve(4096);
 }
@@ -49,7 +50,7 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   SlotHandle slot;
   Session* session = nullptr;
   if (!stopping && peer.length != 0) {
-    session = sessions.take(slot, options.session, any_contains(options.relay_networks, peer));
+    session = sessions.take(slot, options.session, access_for(peer, {}, false, false));
   }
   if (session == nullptr) {
     ++counters.sessions_refused;
@@ -150,6 +151,7 @@ void Server::Impl::on_closed(Session& session) {
   session.dirty.unlink();
   session.waiting.unlink();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  forget_login(session);
   if (!session.refused) {
     clients.leave(session.peer);
     --counters.sessions;
@@ -210,7 +212,10 @@ void Server::Impl::resume_if_possible(Session& session) {
   if (session.closing || !session.paused()) return;
   if (session.backlogged && session.output.empty()) session.backlogged = false;
   // Only an answer helps a machine that was blocked: not to look before it has come.
-  if (session.blocked && session.answered) session.blocked = false;
+  if (session.blocked && session.answered) {
+    session.blocked = false;
+    if (session.machine.has_news()) process(session, {});
+  }
   if (!session.paused() && !session.closing) loop.io().read(session.stream);
 }
 
@@ -220,6 +225,7 @@ Monotonic Server::Impl::deadline(const Session& session) const {
   if (session.transaction_at != Monotonic::never()) {
     due = std::min(due, session.transaction_at + options.timeouts.transaction);
   }
+  due = std::min(due, session.login.reply_at);
   if (session.send_in_flight) due = std::min(due, session.send_at + options.timeouts.reply);
   return due;
 }
@@ -234,6 +240,10 @@ void Server::Impl::on_timer(Session& session) {
   if (session.stream_closed) return;
   const Monotonic now = loop.now();
   if (deadline(session) > now) {
+    arm_timer(session);
+    return;
+  }
+  if (!session.closing && auth_reply_due(session)) {
     arm_timer(session);
     return;
   }
@@ -268,12 +278,16 @@ Server::Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& opti
     : impl_(std::make_unique<Impl>(loop, spool, options, clients)) {}
 
 Server::~Server() {
-  impl_->sessions.for_each([](Session& session, SlotHandle) {
+  if (impl_->auth_shared != nullptr) impl_->auth_shared->verifier.forget(&impl_->auth_inbox);
+  impl_->sessions.for_each([this](Session& session, SlotHandle) {
+    impl_->forget_login(session);
     session.dirty.unlink();
     session.waiting.unlink();
     session.timer.link.unlink();
   });
 }
+
+void Server::authenticate_with(AuthShared& shared) { impl_->auth_shared = &shared; }
 
 Status Server::listen() {
   const ring::Token token = ring::Token::make(shard::kind(shard::Owner::listener));
@@ -331,6 +345,7 @@ void Server::on_event(const ring::Event& event) {
 void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
 
 bool Server::flush() {
+  impl_->auth_verdicts();
   const bool more = impl_->greet_waiting();
   while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);
   return more;

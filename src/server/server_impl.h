@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the two halves of the server room share: server.cc (sessions and their streams) and
-// intake.cc (messages on their way into the spool).
+// What the parts of the server room share: server.cc (sessions and their streams), intake.cc
+// (messages on their way into the spool) and authentication.cc (users and what they may).
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth_inbox.h"
 #include "ringmta/base/slot_pool.h"
+#include "ringmta/sasl/credential_cache.h"
 #include "ringmta/server/server.h"
 #include "ringmta/smtp/trace.h"
 #include "session.h"
@@ -37,6 +39,27 @@ struct Server::Impl {
   void arm_timer(Session& session);
   Monotonic deadline(const Session& session) const;
 
+  // authentication.cc
+  smtp::ServerAccess access_for(const SocketAddress& client, std::string_view binding, bool tls,
+                                bool starttls) const;
+  void auth_begin(Session& session, const smtp::ServerSession::Step& step);
+  void auth_response(Session& session, std::string_view response);
+  void auth_cancel(Session& session);
+  void auth_go_on(Session& session, sasl::ServerExchange::Step step);
+  void auth_verify(Session& session, const sasl::CredentialCache::Key& key);
+  void auth_verdicts();
+  void auth_succeeded(Session& session);
+  void auth_failed(Session& session);
+  void auth_refuse(Session& session, std::string_view text);
+  void auth_reply(Session& session);
+  bool auth_reply_due(Session& session);
+  void auth_answered(Session& session);
+  void forget_login(Session& session);
+  bool blocked(uint64_t key, uint32_t failures_max) const;
+  bool user_is_blocked(const Session& session) const;
+  void judge_sender(Session& session);
+  static const sasl::User* user_of(const Session& session);
+
   // intake.cc
   void process(Session& session, Bytes data);
   void message_begin(Session& session);
@@ -57,6 +80,10 @@ struct Server::Impl {
   IntrusiveList<Session, &Session::waiting> not_greeted;
   std::vector<ring::ListenerId> listeners;
   smtp::DateCache dates;
+
+  AuthShared* auth_shared = nullptr;
+  AuthInbox auth_inbox;
+  sasl::CredentialCache credentials;
 
   // Of the message in arrival, within one call of process(): pieces of the receive buffer (or of
   // `side`, for the few octets the machine adds itself).

@@ -4,19 +4,33 @@
 #pragma once
 
 #include <array>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "ringmta/base/intrusive_list.h"
 #include "ringmta/ring/timer_wheel.h"
+#include "ringmta/sasl/server_exchange.h"
 #include "ringmta/server/options.h"
 #include "ringmta/smtp/server_session.h"
 #include "ringmta/spool/spool.h"
 
 namespace ringmta::server {
 
+// What a session knows of AUTH.
+struct Login {
+  std::unique_ptr<sasl::ServerExchange> exchange;  // while one is going on
+  std::optional<sasl::CredentialCache::Key> verifying;
+  std::shared_ptr<const sasl::Users> users;  // keeps `user` alive
+  const sasl::User* user = nullptr;          // who has logged in, counted in its usage
+  std::string_view late_reply;               // to a failure, not before reply_at
+  Monotonic reply_at = Monotonic::never();
+  uint32_t failures = 0;
+};
+
 struct Session {
-  Session(const smtp::ServerOptions& options, bool relay_allowed)
-      : machine(options, relay_allowed) {}
+  Session(const smtp::ServerOptions& options, const smtp::ServerAccess& access)
+      : machine(options, access) {}
 
   smtp::ServerSession machine;
   ListLink dirty;    // on the list of those whose output or state must be looked at in flush()
@@ -27,6 +41,10 @@ struct Session {
   SocketAddress peer{};
   std::string client;          // "192.0.2.7"
   std::string client_literal;  // "IPv6:2001:db8::1", as RFC 5321 4.1.3 writes it
+
+  Login login;
+  // "tls-exporter" octets of the connection (RFC 9266); empty: none.
+  std::string_view channel_binding() const { return {}; }
 
   spool::Gathering* gathering = nullptr;  // content of the message in arrival, once it is big
 

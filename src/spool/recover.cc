@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -101,6 +102,34 @@ void find_missing(const std::string& directory, const std::vector<File>& files,
   }
 }
 
+// What failed writes left never was, as notes in other segments say: those segments are read again,
+// and no further than to there. (A note of a failed write that lies in what another failed write
+// left is true all the same.)
+Status leave_out_voids(std::vector<Scan>& scans) {
+  std::map<std::pair<uint32_t, uint64_t>, uint64_t> voids;
+  for (const Scan& scan : scans) {
+    for (const ScannedNever& never : scan.nevers) {
+      const auto [at, is_new] = voids.try_emplace({never.number, never.epoch}, never.offset);
+      if (!is_new) at->second = std::min(at->second, never.offset);
+    }
+  }
+  for (Scan& scan : scans) {
+    const auto found = voids.find({scan.number, scan.epoch});
+    if (found == voids.end() || scan.kind != Scan::Kind::log) continue;
+    scan.void_from = found->second;
+    if (scan.end <= scan.void_from) continue;
+    Result<Scan> again = scan_segment(scan.path, scan.number, scan.void_from);
+    if (!again) return std::unexpected(again.error());
+    again->void_from = scan.void_from;
+    again->void_end = scan.end;
+    // What was given out once is not given out again.
+    again->highest_id = std::max(again->highest_id, scan.highest_id);
+    again->last_sequence = std::max(again->last_sequence, scan.last_sequence);
+    scan = std::move(*again);
+  }
+  return {};
+}
+
 // What is no log: remains of making are emptied, the unknown is set aside.
 void sort_out(const std::string& directory, std::vector<Scan>& scans, RecoveryResult& result) {
   for (Scan& scan : scans) {
@@ -137,6 +166,9 @@ Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t
   result->shards = shards;
   find_missing(directory, *files, *result);
   sort_out(directory, *scans, *result);
+  if (Status left_out = leave_out_voids(*scans); !left_out) {
+    return std::unexpected(left_out.error());
+  }
   repair(directory, *scans, result->result);
   for (const Scan& scan : *scans) {
     result->sequence =
@@ -198,7 +230,11 @@ void Spool::Impl::go_on_writing(const RecoveryResult& from, const std::vector<ui
     if (index_of[i] == kNoSegment || candidate.use != SegmentUse::open) continue;
     if (newest == UINT32_MAX || candidate.epoch > from.segments[newest].epoch) newest = i;
   }
-  if (newest == UINT32_MAX || !from.segments[newest].whole) return;
+  // A checkpoint of it would not list what is written now.
+  if (newest == UINT32_MAX || !from.segments[newest].whole ||
+      from.segments[newest].checkpoint_sequence != 0) {
+    return;
+  }
   Segment& of = segment(index_of[newest]);
   if (of.write_at + kBlock > of.size || !open_file(of)) return;
   std::erase(dead, of.index);

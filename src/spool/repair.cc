@@ -12,6 +12,8 @@
 namespace ringmta::spool {
 namespace {
 
+constexpr uint64_t kEraseAtOnce = 1'048'576;
+
 class Repair final {
  public:
   Repair(const std::string& directory, std::vector<Scan>& scans, Recovery::Report& report)
@@ -35,7 +37,15 @@ class Repair final {
         judge(scan, damage, damage.followed || damage.begin < acknowledged);
       }
       if (scan.end < acknowledged) lost_tail(scan, acknowledged);
-      if (scan.end > acknowledged) write_again(scan, scan.last_begin, scan.end);
+      if (scan.end > std::max(acknowledged, scan.last_begin)) {
+        write_again(scan, scan.last_begin, scan.end);
+      }
+    }
+    // The notes that say so are durable now.
+    for (Scan& scan : scans_) {
+      if (scan.void_from < scan.void_end && erase(scan, scan.void_from, scan.void_end)) {
+        scan.void_end = 0;
+      }
     }
   }
 
@@ -123,6 +133,19 @@ class Repair final {
       say(scan, "could not be written to, what came last in it may not survive a power failure: " +
                     written.error().message);
     }
+  }
+
+  // What a failed write left, so that it need not be told for ever that it never was.
+  bool erase(const Scan& scan, uint64_t begin, uint64_t end) {
+    const std::vector<std::byte> zeroes(std::min(end - begin, kEraseAtOnce));
+    for (uint64_t at = begin; at < end; at += zeroes.size()) {
+      const Bytes piece(zeroes.data(), std::min<uint64_t>(end - at, zeroes.size()));
+      if (Status erased = ring::disk::overwrite(scan.path, at, piece); !erased) {
+        say(scan, "keeps what a failed write left in it: " + erased.error().message);
+        return false;
+      }
+    }
+    return true;
   }
 
   void mend_header(const Scan& scan) {

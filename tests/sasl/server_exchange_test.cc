@@ -229,9 +229,9 @@ TEST(ServerScram, ChannelBinding) {
 TEST(ServerScram, Malformed) {
   for (const std::string& bad :
        {""s, "n"s, "n,"s, "n,,"s, "n,,n=alice"s, "n,,r=x,n=alice"s, "n,,n=,r=x"s, "n,,n=alice,r="s,
-        "x,,n=alice,r=x"s, "n,b=x,n=alice,r=x"s, "n,a=,n=alice,r=x"s, "n,,m=ext,n=alice,r=x"s,
-        "n,,n=al=ice,r=x"s, "n,,n=alice,r=x y"s, "n,,n=alice,r=x,m=ext"s, "n,,n=alice,r=x,"s,
-        "n,,n=ali\0ce,r=x"s, "p=,,n=alice,r=x"s}) {
+        "x,,n=alice,r=x"s, "n,b=x,n=alice,r=x"s, "n,,m=ext,n=alice,r=x"s, "n,,n=al=ice,r=x"s,
+        "n,,n=alice,r=x y"s, "n,,n=alice,r=x,m=ext"s, "n,,n=alice,r=x,"s, "n,,n=ali\0ce,r=x"s,
+        "p=,,n=alice,r=x"s}) {
     ServerExchange exchange(Mechanism::scram_sha_256, side());
     EXPECT_EQ(exchange.begin(true, bad).action, Action::failed) << bad;
   }
@@ -253,6 +253,14 @@ TEST(ServerScram, Malformed) {
     }
     EXPECT_EQ(exchange.respond(message).action, Action::failed) << message;
   }
+}
+
+TEST(ServerScram, AnEmptyAuthorizationIsNone) {
+  ServerExchange exchange(Mechanism::scram_sha_256, side());
+  const std::string first = client_first("n,a=,");
+  const std::string server_first(exchange.begin(true, first).text);
+  exchange.respond(client_final(first, server_first, "n,a=,"));
+  EXPECT_EQ(exchange.respond("").action, Action::succeeded);
 }
 
 TEST(ServerScram, TheUnknownLookLikeTheKnown) {

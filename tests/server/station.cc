@@ -108,6 +108,7 @@ void Station::start() {
   ASSERT_TRUE(made.has_value()) << made.error().message;
   spool = std::move(*made);
   server = std::make_unique<Server>(*loop, *spool, options, table);
+  server->authenticate_with(auth);
   server->on_committed(this, [](void* self, spool::StoredHandle message) {
     static_cast<Station*>(self)->take(message);
   });

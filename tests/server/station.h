@@ -85,6 +85,7 @@ struct Station : ::testing::Test {
   ServerOptions options;
   spool::SpoolOptions spool_options;
   ClientTable table;
+  AuthShared auth{false};  // verifies at once: no thread, no luck
   std::unique_ptr<ring::Io> io;
   std::unique_ptr<shard::Loop> loop;
   std::unique_ptr<spool::Spool> spool;

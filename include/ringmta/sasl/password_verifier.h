@@ -35,7 +35,8 @@ class PasswordVerifier final {
   // Called on the verifying thread.
   using Done = void (*)(void* self, std::unique_ptr<PasswordCheck> check);
 
-  explicit PasswordVerifier(size_t queue_max = kQueueDefault);
+  // Without a thread submit() does the work at once: for tests that must not depend on timing.
+  explicit PasswordVerifier(size_t queue_max = kQueueDefault, bool own_thread = true);
   ~PasswordVerifier();  // what waits is dropped without an answer
 
   // From any thread. False: the queue is full, nothing will come of it.
@@ -50,6 +51,7 @@ class PasswordVerifier final {
     Done done = nullptr;
   };
   void run();
+  void verify(Job job);
 
   const size_t queue_max_;
   std::mutex lock_;

@@ -8,6 +8,7 @@
 
 #include "ringmta/base/address.h"
 #include "ringmta/base/time.h"
+#include "ringmta/server/auth.h"
 #include "ringmta/smtp/server_session.h"
 
 namespace ringmta::server {
@@ -25,6 +26,7 @@ struct ServerOptions {
   std::vector<SocketAddress> listeners;  // every shard listens on each (SO_REUSEPORT)
   std::vector<Network> relay_networks;   // who may send to anywhere; default 127.0.0.0/8 and ::1
   smtp::ServerOptions session;
+  AuthOptions auth;
   ServerTimeouts timeouts;
   uint32_t sessions_max = 20000;  // per shard; more: 421 4.3.2
   uint32_t sessions_per_client_max =

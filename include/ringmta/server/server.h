@@ -33,6 +33,12 @@ struct ServerCounters {
   uint64_t recipients = 0;        // of the accepted messages
   uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
+  uint64_t auth_attempts = 0;    // AUTH commands that began an exchange
+  uint64_t auth_successes = 0;   // 235
+  uint64_t auth_failures = 0;    // 535: wrong name, password or proof
+  uint64_t auth_blocked = 0;     // 454: after too many failures
+  uint64_t auth_deferred = 0;    // 454: too many sessions of the user, or log-ins at once
+  uint64_t senders_refused = 0;  // at MAIL: not the user's to use, or too many messages this hour
 };
 
 // Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two
@@ -56,6 +62,8 @@ class Server final {
          ClientTable& clients);
   ~Server();
 
+  // Before listen(): with it, users may log in as options.auth says. Outlives the server.
+  void authenticate_with(AuthShared& shared);
   Status listen();                              // on every configured address
   void on_event(const ring::Event& event);      // Owner::listener and Owner::server
   void on_spool_done(const spool::Done& done);  // messages whose tag is ours (no top bit)
