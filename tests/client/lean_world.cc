@@ -82,6 +82,7 @@ uint64_t Io::random() { return impl_->random.next(); }
 void Io::ring_doorbell() {}
 void Io::read(StreamId /*stream*/) {}
 void Io::pause(StreamId /*stream*/, Bytes /*unread*/) {}
+uint64_t Io::secure_random() { return 0; }
 SocketAddress Io::local(StreamId /*stream*/) const { return {}; }
 
 Result<StreamId> Io::connect(const SocketAddress& /*peer*/, const ConnectOptions& /*options*/,
