@@ -26,6 +26,7 @@ class Parser final {
     check();
     status();
     top();
+    reload();
     queue();
     send();
     version();
@@ -130,6 +131,10 @@ class Parser final {
     sub->add_option("--count", top_.count, "leave after so many; 0: when interrupted")
         ->option_text("N [0]");
   }
+  void reload() {
+    CLI::App* sub = add(app_, "reload", "have the relay read its configuration anew", reload_);
+    place_options(sub, reload_.place);
+  }
   void queue() {
     CLI::App* group = app_.add_subcommand("queue", "look at what waits, retry it, remove it");
     group->require_subcommand(1);
@@ -199,6 +204,7 @@ class Parser final {
   CheckCommand check_;
   StatusCommand status_;
   TopCommand top_;
+  ReloadCommand reload_;
   QueueCommand queue_[4];
   SendCommand send_;
   VersionCommand version_;

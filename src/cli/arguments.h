@@ -42,6 +42,10 @@ struct TopCommand {
   uint64_t count = 0;  // 0: until interrupted
 };
 
+struct ReloadCommand {
+  ControlPlace place;
+};
+
 struct QueueCommand {
   enum class What : uint8_t { list, show, retry, remove };
   What what = What::list;
@@ -66,8 +70,8 @@ struct SendCommand {
 
 struct VersionCommand {};
 
-using Command = std::variant<ServeCommand, CheckCommand, StatusCommand, TopCommand, QueueCommand,
-                             SendCommand, VersionCommand>;
+using Command = std::variant<ServeCommand, CheckCommand, StatusCommand, TopCommand, ReloadCommand,
+                             QueueCommand, SendCommand, VersionCommand>;
 
 // Otherwise the exit status: help was asked for and printed, or a mistake was told.
 std::expected<Command, int> parse_arguments(int argc, const char* const* argv,

@@ -10,6 +10,7 @@ int serve_command(const ServeCommand& command, const Console& console, Serve ser
 int check_command(const CheckCommand& command, const Console& console);
 int status_command(const StatusCommand& command, const Console& console);
 int top_command(const TopCommand& command, const Console& console);
+int reload_command(const ReloadCommand& command, const Console& console);
 int queue_command(const QueueCommand& command, const Console& console);
 int send_command(const SendCommand& command, const Console& console);
 

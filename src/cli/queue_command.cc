@@ -67,8 +67,11 @@ std::string age_of(const Json& entry) {
 // When it is tried next.
 std::string next_of(const Json& entry) {
   const std::string state = text_in(entry, "state");
-  if (state != "deferred") return state == "active" ? "under way" : "now";
-  const int64_t wait = number_in(entry, "next_attempt_ms") - now_ms();
+  if (state == "active") return "under way";
+  if (state == "ready") return "now";
+  const int64_t at = number_in(entry, "next_attempt_ms");
+  if (state == "unresolved" && at <= 0) return "asking DNS";
+  const int64_t wait = at - now_ms();
   return wait > 0 ? "in " + span_text({wait}) : "now";
 }
 

@@ -23,6 +23,7 @@ struct Dispatch {
   int operator()(const CheckCommand& command) const { return check_command(command, console); }
   int operator()(const StatusCommand& command) const { return status_command(command, console); }
   int operator()(const TopCommand& command) const { return top_command(command, console); }
+  int operator()(const ReloadCommand& command) const { return reload_command(command, console); }
   int operator()(const QueueCommand& command) const { return queue_command(command, console); }
   int operator()(const SendCommand& command) const { return send_command(command, console); }
   int operator()(const VersionCommand&) const {

@@ -122,7 +122,7 @@ int serve_command(const ServeCommand& command, const Console& console, Serve ser
   for (const config::Problem& problem : loaded.warnings) {
     log(LogLevel::warning, "{}", text(loaded, problem));
   }
-  return serve(loaded.settings);
+  return serve(loaded);
 }
 
 int check_command(const CheckCommand& command, const Console& console) {

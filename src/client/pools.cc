@@ -178,6 +178,17 @@ Pools::Pools(shard::Loop& loop, queue::Queue& queue, const ClientPoolOptions& op
 
 Pools::~Pools() = default;
 
+void Pools::reload(const ClientPoolOptions& options) {
+  ClientPoolOptions& mine = impl_->options;
+  const uint32_t connections_max = mine.connections_max;
+  const bool loopback = mine.deliver_to_loopback;
+  mine = options;
+  mine.connections_max = connections_max;
+  mine.deliver_to_loopback = loopback;
+  impl_->lmtp_session = options.session;
+  impl_->lmtp_session.lmtp = true;
+}
+
 void Pools::set_own_addresses(std::span<const SocketAddress> listening) {
   impl_->own_addresses.assign(listening.begin(), listening.end());
 }

@@ -112,7 +112,7 @@ struct Pools::Impl {
 
   shard::Loop& loop;
   queue::Queue& queue;
-  const ClientPoolOptions options;
+  ClientPoolOptions options;
   smtp::ClientOptions lmtp_session;
   const ShardId shard;
   void* const self;

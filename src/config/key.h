@@ -121,6 +121,7 @@ struct Key {
   std::string_view example = {};  // as TOML, where the default would not show how it is written
   bool required = false;
   std::string_view default_text = {};  // where the default is another key's value
+  bool at_start = false;               // a reload leaves it as it is; see also Section::at_start
 
   std::string path() const;
 };
@@ -128,9 +129,16 @@ struct Key {
 struct Section {
   std::string_view name;
   std::string_view about;  // for the reference; Markdown
-  bool repeated = false;   // [[name]]
   // Makes what the section's keys are about; null: it is there already.
   void (*begin)(Settings&) = nullptr;
+  // [[name]]: how many there are, and settings in which keys are about that one (as the last).
+  size_t (*count)(const Settings&) = nullptr;
+  Settings (*only)(const Settings&, size_t) = nullptr;
+  // A part of the section above it that need not be there.
+  bool (*present)(const Settings&) = nullptr;
+  bool at_start = false;  // a reload leaves all of it as it is
+
+  bool repeated() const { return count != nullptr; }
 };
 
 std::span<const Section> sections();  // in the order of the reference
@@ -139,6 +147,8 @@ std::span<const Key> keys();          // section by section, in the same order
 // Null when there is none.
 const Section* find_section(std::string_view name);
 const Key* find_key(std::string_view section, std::string_view name);
+
+bool takes_effect_at_start(const Key& key);
 
 // The defaults, with an element in every [[section]].
 Settings one_of_each();

@@ -8,34 +8,66 @@
 namespace ringmta::config {
 namespace {
 
-constexpr Section kSections[] = {
-    {"", "These stand at the top of the file, above the first `[section]`."},
-    {"server", "Taking mail in."},
-    {"server.timeouts", "What a client may keep the relay waiting for."},
-    {"route",
-     "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. Domains "
-     "that no route serves are delivered to by their MX records.",
-     true, [](Settings& s) { s.queue.routes.emplace_back(); }},
-    {"route.retry", "A schedule of the route above it. What is not given is as in `[retry]`.",
-     false, [](Settings& s) { s.queue.routes.back().retry = s.queue.retry; }},
-    {"mx", "Sites found by MX records: where mail goes for which there is no route."},
-    {"retry", "When mail that could not be delivered is tried again, and when it is given up."},
-    {"retry.rule",
-     "A schedule for some domains, wherever their mail goes. What is not given is as in `[retry]`.",
-     true, [](Settings& s) { s.queue.retry_rules.push_back({{}, s.queue.retry}); }},
-    {"client", "Delivering mail."},
-    {"client.timeouts", "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
-    {"queue", "Notifications about mail that could not be delivered."},
-    {"spool", "Accepted mail on disk."},
-    {"events", "What became of each recipient, for whoever counts, bills or alarms."},
-    {"control", "The operator's door."},
-    {"metrics", "Figures for monitoring."},
-    {"shards", "Threads of the relay, each with its own ring, memory and log."},
-    {"dns", "The relay's own resolver; each shard has one."},
-    {"dns.cache", "What it remembers."},
-    {"ring",
-     "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
-     "otherwise."},
+size_t count_routes(const Settings& s) { return s.queue.routes.size(); }
+Settings only_route(const Settings& from, size_t which) {
+  Settings settings = from;
+  settings.queue.routes = {from.queue.routes.at(which)};
+  return settings;
+}
+size_t count_rules(const Settings& s) { return s.queue.retry_rules.size(); }
+Settings only_rule(const Settings& from, size_t which) {
+  Settings settings = from;
+  settings.queue.retry_rules = {from.queue.retry_rules.at(which)};
+  return settings;
+}
+
+const Section kSections[] = {
+    {.name = "", .about = "These stand at the top of the file, above the first `[section]`."},
+    {.name = "server", .about = "Taking mail in."},
+    {.name = "server.timeouts", .about = "What a client may keep the relay waiting for."},
+    {.name = "route",
+     .about = "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. "
+              "Domains "
+              "that no route serves are delivered to by their MX records.",
+     .begin = [](Settings& s) { s.queue.routes.emplace_back(); },
+     .count = count_routes,
+     .only = only_route},
+    {.name = "route.retry",
+     .about = "A schedule of the route above it. What is not given is as in `[retry]`.",
+     .begin = [](Settings& s) { s.queue.routes.back().retry = s.queue.retry; },
+     .present =
+         [](const Settings& s) {
+           return !s.queue.routes.empty() && s.queue.routes.back().retry.has_value();
+         }},
+    {.name = "mx",
+     .about = "Sites found by MX records: where mail goes for which there is no route."},
+    {.name = "retry",
+     .about = "When mail that could not be delivered is tried again, and when it is given up."},
+    {.name = "retry.rule",
+     .about = "A schedule for some domains, wherever their mail goes. What is not given is as in "
+              "`[retry]`.",
+     .begin = [](Settings& s) { s.queue.retry_rules.push_back({{}, s.queue.retry}); },
+     .count = count_rules,
+     .only = only_rule},
+    {.name = "client", .about = "Delivering mail."},
+    {.name = "client.timeouts",
+     .about = "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
+    {.name = "queue", .about = "Notifications about mail that could not be delivered."},
+    {.name = "spool", .about = "Accepted mail on disk.", .at_start = true},
+    {.name = "events",
+     .about = "What became of each recipient, for whoever counts, bills or alarms.",
+     .at_start = true},
+    {.name = "control", .about = "The operator's door.", .at_start = true},
+    {.name = "metrics", .about = "Figures for monitoring.", .at_start = true},
+    {.name = "shards",
+     .about = "Threads of the relay, each with its own ring, memory and log.",
+     .at_start = true},
+    {.name = "dns", .about = "The relay's own resolver; each shard has one.", .at_start = true},
+    {.name = "dns.cache", .about = "What it remembers.", .at_start = true},
+    {.name = "ring",
+     .about = "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "
+              "otherwise.",
+     .at_start = true},
 };
 
 std::vector<Key> in_order_of_sections() {
@@ -74,6 +106,10 @@ const Key* find_key(std::string_view section, std::string_view name) {
     if (key.section == section && key.name == name) return &key;
   }
   return nullptr;
+}
+
+bool takes_effect_at_start(const Key& key) {
+  return key.at_start || find_section(key.section)->at_start;
 }
 
 Settings one_of_each() {

@@ -36,7 +36,8 @@ constexpr Key kKeys[] = {
     {.section = "client",
      .name = "connections_max",
      .kind = Whole{RINGMTA_AT(client.connections_max), 1, 1'000'000},
-     .meaning = "Connections per shard, all routes together."},
+     .meaning = "Connections per shard, all routes together.",
+     .at_start = true},
     {.section = "client",
      .name = "host_retry_after",
      .kind = Duration{RINGMTA_AT(client.host_retry_after), seconds(1), hours(24)},
@@ -72,7 +73,8 @@ constexpr Key kKeys[] = {
      .name = "deliver_to_loopback",
      .kind = Flag{RINGMTA_AT(client.deliver_to_loopback)},
      .meaning = "Permission to connect to 127.0.0.0/8 and ::1 where DNS names them. Hosts that a "
-                "`[[route]]` names are always spoken to."},
+                "`[[route]]` names are always spoken to.",
+     .at_start = true},
     {.section = "client",
      .name = "source4",
      .kind =

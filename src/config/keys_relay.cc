@@ -69,7 +69,8 @@ constexpr Key kKeys[] = {
                 "lines and in notifications; receiving hosts expect it to have an address record, "
                 "and the address a matching PTR record.",
      .example = "\"mail.example.org\"",
-     .required = true},
+     .required = true,
+     .at_start = true},
     {.section = "",
      .name = "log_level",
      .kind = Choice{kLogLevels, [](const Settings& s) { return static_cast<uint8_t>(s.log_level); },

@@ -55,8 +55,8 @@ std::string dotted(std::string_view section, std::string_view name) {
 std::string place(std::string_view section) {
   if (section.empty()) return "at the top of the file";
   const Section* known = find_section(section);
-  return known != nullptr && known->repeated ? fmt::format("in [[{}]]", section)
-                                             : fmt::format("in [{}]", section);
+  return known != nullptr && known->repeated() ? fmt::format("in [[{}]]", section)
+                                               : fmt::format("in [{}]", section);
 }
 
 Result<std::string> read_file(const std::string& path) {
@@ -105,7 +105,7 @@ class Walk final {
     for (const bool repeated : {false, true}) {
       for (const auto& [key, node] : table) {
         const Section* inner = find_section(dotted(name, key.str()));
-        if (inner == nullptr || inner->repeated != repeated) continue;
+        if (inner == nullptr || inner->repeated() != repeated) continue;
         enter(*inner, key.source().begin.line, node);
       }
     }
@@ -114,14 +114,14 @@ class Walk final {
  private:
   // Which of its likes the section being read is.
   size_t element_of(std::string_view name) const {
-    const size_t count = name.starts_with("route") ? settings_.queue.routes.size()
-                         : name == "retry.rule"    ? settings_.queue.retry_rules.size()
-                                                   : 0;
+    const Section* of = find_section(name.substr(0, name.find('.')));
+    if (const Section* exact = find_section(name); exact->repeated()) of = exact;
+    const size_t count = of->repeated() ? of->count(settings_) : 0;
     return count == 0 ? 0 : count - 1;
   }
 
   void enter(const Section& inner, uint32_t line, const toml::node& node) {
-    if (!inner.repeated) {
+    if (!inner.repeated()) {
       if (const toml::table* table = node.as_table()) {
         if (inner.begin != nullptr) inner.begin(settings_);
         return section(*table, inner.name, line_of(node));

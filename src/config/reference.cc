@@ -15,8 +15,10 @@ RingMTA reads one [TOML](https://toml.io/) file, `/etc/ringmta/ringmta.toml` unl
 [ringmta.example.toml](ringmta.example.toml) is one to begin with. Only `hostname` and a `[[route]]` must be given.
 
 `ringmta check -c FILE` says what a file means, or every mistake in it with its line; `ringmta check --effective -c FILE`
-prints every key with the value in force. A key that is not below is a mistake. A change takes effect when the relay is
-started anew.
+prints every key with the value in force. A key that is not below is a mistake.
+
+`ringmta reload` (or SIGHUP) makes a running relay read its file anew: it takes all of it or, if there is a mistake, nothing,
+and says what changed. Where a key or section says so, a change takes effect at the next start only.
 
 This page is written by `ringmta check --reference` from the table that reads the file.
 
@@ -28,19 +30,8 @@ are octets. **Addresses** are `"192.0.2.1:25"` and `"[2001:db8::1]:25"`, **netwo
 
 std::string heading(const Section& section) {
   if (section.name.empty()) return "Top of the file";
-  return section.repeated ? fmt::format("[[{}]]", section.name) : fmt::format("[{}]", section.name);
-}
-
-// Settings whose last elements are those, so that the keys are about them.
-Settings about_route(const Settings& from, size_t route) {
-  Settings settings = from;
-  settings.queue.routes = {from.queue.routes.at(route)};
-  return settings;
-}
-Settings about_rule(const Settings& from, size_t rule) {
-  Settings settings = from;
-  settings.queue.retry_rules = {from.queue.retry_rules.at(rule)};
-  return settings;
+  return section.repeated() ? fmt::format("[[{}]]", section.name)
+                            : fmt::format("[{}]", section.name);
 }
 
 // An example where the default does not show how the value is written.
@@ -60,8 +51,9 @@ void rows(std::string& page, const Section& section, const Settings& defaults) {
   page += "\n| key | value | default | meaning |\n|---|---|---|---|\n";
   for (const Key& key : keys()) {
     if (key.section != section.name) continue;
-    page += fmt::format("| `{}` | {} | {} | {} |\n", key.name, form(key), default_of(key, defaults),
-                        key.meaning);
+    page +=
+        fmt::format("| `{}` | {} | {} | {}{} |\n", key.name, form(key), default_of(key, defaults),
+                    key.meaning, key.at_start ? " Changes at the next start." : "");
   }
 }
 
@@ -79,7 +71,9 @@ std::string reference() {
   const Settings defaults = one_of_each();
   std::string page(kOpening);
   for (const Section& section : sections()) {
-    page += fmt::format("\n## {}\n\n{}\n", heading(section), section.about);
+    page += fmt::format(
+        "\n## {}\n\n{}{}\n", heading(section), section.about,
+        section.at_start ? " What is changed here takes effect at the next start." : "");
     rows(page, section, defaults);
   }
   return page;
@@ -88,18 +82,17 @@ std::string reference() {
 std::string effective(const Settings& settings) {
   std::string file;
   for (const Section& section : sections()) {
-    if (section.name == "route") {
-      for (size_t i = 0; i < settings.queue.routes.size(); ++i) {
-        const Settings one = about_route(settings, i);
-        values(file, section, one);
-        if (one.queue.routes[0].retry) values(file, *find_section("route.retry"), one);
+    if (section.present != nullptr) continue;  // stands below what it is a part of
+    for (size_t i = 0; i < (section.repeated() ? section.count(settings) : 1); ++i) {
+      const Settings one = section.repeated() ? section.only(settings, i) : settings;
+      values(file, section, one);
+      for (const Section& part : sections()) {
+        if (part.present != nullptr && part.name.starts_with(section.name) &&
+            part.name.size() > section.name.size() && part.name[section.name.size()] == '.' &&
+            part.present(one)) {
+          values(file, part, one);
+        }
       }
-    } else if (section.name == "retry.rule") {
-      for (size_t i = 0; i < settings.queue.retry_rules.size(); ++i) {
-        values(file, section, about_rule(settings, i));
-      }
-    } else if (section.name != "route.retry") {
-      values(file, section, settings);
     }
   }
   return file;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Base64 (RFC 4648 4) by the library, in one line, between spans and strings.
+// Base64 as DKIM writes it: base/base64.h, but folded text is read too.
 #pragma once
 
 #include <cstddef>

@@ -193,11 +193,26 @@ Queue::Listing::Entry Queue::Impl::entry_of(const Delivery& delivery, const Reci
   entry.next_attempt = next_attempt_of(delivery);
   entry.attempts = delivery.attempts;
   entry.size = spool.wire_size(stored);
-  entry.active = delivery.place == Place::active;
+  entry.state = state_of(delivery);
   return entry;
 }
 
 // Of what waits behind a site or domain that is held: the end of that.
+Queue::Listing::State Queue::Impl::state_of(const Delivery& delivery) {
+  using State = Listing::State;
+  switch (delivery.place) {
+    case Place::active:
+      return State::active;
+    case Place::deferred:
+      return State::deferred;
+    case Place::unresolved:
+      return State::unresolved;
+    default:
+      return delivery.site != kNone && sites.at_index(delivery.site)->held ? State::held
+                                                                           : State::ready;
+  }
+}
+
 WallTime Queue::Impl::next_attempt_of(const Delivery& delivery) {
   if (delivery.place == Place::deferred) return wall_of(delivery.due);
   if (delivery.place == Place::unresolved) {

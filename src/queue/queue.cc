@@ -25,21 +25,9 @@ Queue::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const QueueOpt
   const uint8_t owner = shard::kind(shard::Owner::queue);
   tick_timer.token = ring::Token::make(owner, kTickTimer);
   notice_timer.token = ring::Token::make(owner, kNoticeTimer);
-  schedules.push_back(options.retry);
+  read_options();
   for (uint32_t i = 0; i < options.routes.size(); ++i) {
-    const Route& route = options.routes[i];
-    RINGMTA_ASSERT(make_site(route.name, i, route) == i);
-    for (const std::string& pattern : route.domains) routes.add(pattern, i);
-    route_schedules.push_back(0);
-    if (route.retry) {
-      route_schedules.back() = static_cast<uint32_t>(schedules.size());
-      schedules.push_back(*route.retry);
-    }
-  }
-  for (const RetryRule& rule : options.retry_rules) {
-    for (const std::string& pattern : rule.domains)
-      retry_rules.add(pattern, static_cast<uint32_t>(schedules.size()));
-    schedules.push_back(rule.retry);
+    RINGMTA_ASSERT(make_site(options.routes[i].name, i, options.routes[i]) == i);
   }
 }
 
@@ -83,6 +71,7 @@ bool Queue::Impl::run() {
     more = more || work == 0;
     more = run_chores() || more;
     more = run_domains() || more;
+    more = move_deliveries() || more;
     lend();
     sweep_domains();
     sweep_sites();
@@ -220,6 +209,8 @@ void Queue::domain_resolved(std::string_view domain, const Resolution& resolutio
 void Queue::set_route_addresses(uint32_t route, std::vector<ResolvedHost> hosts) {
   impl_->set_hosts(*impl_->sites.at_index(route), hosts);
 }
+
+void Queue::reload(const QueueOptions& options) { impl_->reload(options); }
 
 void Queue::on_spool_done(const spool::Done& done) { impl_->on_spool_done(done); }
 void Queue::on_timer(const ring::Event& event) { impl_->on_timer(event); }

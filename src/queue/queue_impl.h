@@ -11,6 +11,7 @@
 //   settlement.cc what a message is owed by the clock: expiry, delay notice, last words
 //   notices.cc    DSNs, until they are on stable storage
 //   operator.cc   list, retry, remove
+//   reload.cc     other options from now on
 //   queue.cc      the stage that drives it all, and the public face
 //
 // The one rule: a delivery is in exactly one Place, a message's clock in exactly one Timing, and
@@ -139,6 +140,7 @@ struct Queue::Impl {
   // sites.cc
   uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);
   uint32_t find_site(std::string_view name);
+  void set_limits(SiteEntry& site, const Route& limits);
   void set_hosts(SiteEntry& site, const std::vector<ResolvedHost>& hosts);
   void drop_site_user(uint32_t index);
   void sweep_sites();
@@ -222,6 +224,7 @@ struct Queue::Impl {
   Walk walk(const Filter& filter, uint64_t cursor, bool heads, Visit&& visit);
   Listing::Entry entry_of(const Delivery& delivery, const Recipient& recipient,
                           const spool::MessageHead& head);
+  Listing::State state_of(const Delivery& delivery);
   WallTime next_attempt_of(const Delivery& delivery);
   void dispatch_again(uint32_t delivery);
   bool head_here(uint32_t message);  // else it is asked for
@@ -229,6 +232,12 @@ struct Queue::Impl {
   void head_seen(uint32_t message);
   void drop_operator_load(size_t which);
   void drop_old_operator_loads();
+
+  // reload.cc
+  void read_options();  // into what is looked up
+  void reload(const QueueOptions& fresh);
+  void route_anew(uint32_t domain);
+  bool move_deliveries();
 
   // queue.cc
   bool run();
@@ -240,7 +249,7 @@ struct Queue::Impl {
 
   shard::Loop& loop;
   spool::Spool& spool;
-  const QueueOptions options;
+  QueueOptions options;
   const ShardId shard;
   const uint32_t shards;
   const QueueHost host;
@@ -265,6 +274,7 @@ struct Queue::Impl {
   IndexTable domain_table;
   IndexList to_ask, idle_domains;
   uint32_t asking = 0;
+  uint32_t moved_to = kNone;       // after a reload: deliveries below are where they belong
   std::vector<uint32_t> draining;  // domains whose waiting deliveries go on now
 
   SitePool sites{kEntriesMax};

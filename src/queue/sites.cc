@@ -26,13 +26,9 @@ uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const R
   made.site.id = {handle.index};
   made.site.name = name;
   made.site.route = route;
-  made.site.connections_max = std::max(1U, limits.connections_max);
-  made.site.messages_per_connection_max = limits.messages_per_connection_max;
   made.site.lmtp = limits.lmtp;
   made.site.home = home_of(name, shards);
-  made.site.local_share = local_share(made.site.connections_max, made.site.home, shard, shards);
-  made.local = made.site.local_share > 0;
-  made.recipients_max = std::max(1U, limits.recipients_per_message_max);
+  set_limits(made, limits);
   made.timer.token = ring::Token::make(shard::kind(shard::Owner::queue), handle.index);
   if (route == kNoRoute) {
     site_table.insert(hash_text(name), handle.index);
@@ -41,6 +37,16 @@ uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const R
     push_back(sites, idle_sites, handle.index);
   }
   return handle.index;
+}
+
+void Queue::Impl::set_limits(SiteEntry& site, const Route& limits) {
+  Site& of = site.site;
+  of.connections_max = std::max(1U, limits.connections_max);
+  of.messages_per_connection_max = limits.messages_per_connection_max;
+  of.local_share = local_share(of.connections_max, of.home, shard, shards);
+  site.local = of.local_share > 0;
+  site.recipients_max = std::max(1U, limits.recipients_per_message_max);
+  site.lent = nullptr;
 }
 
 uint32_t Queue::Impl::find_site(std::string_view name) {

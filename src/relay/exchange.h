@@ -49,6 +49,10 @@ class Exchange final {
   // Next letter for shard `to`, on its thread. False: none.
   bool take(ShardId to, Letter& letter);
 
+  // At the end, when every shard stands still: what nobody will read any more. (Jobs are their
+  // keepers'.)
+  void drop_letters();
+
  private:
   static constexpr size_t kCapacity = 4096;
   using Box = shard::Mailbox<Letter>;

@@ -60,6 +60,11 @@ bool empty(const queue::Queue::Filter& filter) {
   return filter.domain.empty() && filter.sender.empty() && filter.site.empty() && !filter.id;
 }
 
+const char* state_name(queue::Queue::Listing::State state) {
+  constexpr const char* kNames[] = {"ready", "held", "deferred", "active", "unresolved"};
+  return kNames[static_cast<size_t>(state)];
+}
+
 Json to_json(const Entry& entry, uint32_t shard) {
   const MessageIdText id = to_text(entry.id);
   return {{"id", std::string(view(id))},
@@ -68,7 +73,7 @@ Json to_json(const Entry& entry, uint32_t shard) {
           {"sender", entry.sender},
           {"recipient", entry.address},
           {"site", entry.site},
-          {"state", entry.active ? "active" : (entry.attempts > 0 ? "deferred" : "ready")},
+          {"state", state_name(entry.state)},
           {"attempts", entry.attempts},
           {"size", entry.size},
           {"arrival_ms", entry.arrival.ms},
@@ -79,8 +84,13 @@ Json to_json(const Entry& entry, uint32_t shard) {
 }  // namespace
 
 Operator::Operator(const config::Settings& settings, Exchange& exchange,
-                   const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots)
-    : settings_(settings), exchange_(exchange), cells_(snapshots), started_(wall_now()) {}
+                   const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots,
+                   Reload reload)
+    : settings_(settings),
+      exchange_(exchange),
+      cells_(snapshots),
+      reload_(std::move(reload)),
+      started_(wall_now()) {}
 
 std::vector<http::ShardSnapshot> Operator::snapshots() const {
   std::vector<http::ShardSnapshot> found;
@@ -129,6 +139,10 @@ void Operator::answer(const Json& request, const http::ControlServer::Reply& rep
   const std::string command = request.at("command").get<std::string>();
   if (command == "status") {
     Json answer = status();
+    answer["end"] = true;
+    reply(answer);
+  } else if (command == "reload") {
+    Json answer = reload_();
     answer["end"] = true;
     reply(answer);
   } else if (command == "queue.list") {

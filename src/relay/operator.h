@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Answers to `ringmta status` and `ringmta queue ...`: questions come from the control socket's
-// thread, answers from the shards, in slices. Nothing an operator asks can stall a shard or hold
-// more than a page of entries in memory.
+// Answers to `ringmta status`, `ringmta queue ...` and `ringmta reload`: questions come from the
+// control socket's thread, answers from the shards, in slices. Nothing an operator asks can stall a
+// shard or hold more than a page of entries in memory.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ namespace ringmta::relay {
 
 class Operator final {
  public:
+  using Reload = std::function<nlohmann::json()>;
   Operator(const config::Settings& settings, Exchange& exchange,
-           const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots);
+           const std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots, Reload reload);
 
   // A http::ControlServer::Handler.
   void answer(const nlohmann::json& request, const http::ControlServer::Reply& reply);
@@ -35,6 +37,7 @@ class Operator final {
   const config::Settings& settings_;
   Exchange& exchange_;
   const std::vector<http::SnapshotCell<http::ShardSnapshot>>& cells_;
+  const Reload reload_;
   const WallTime started_;
 };
 

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <ctime>
 #include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "exchange.h"
@@ -39,13 +41,15 @@ struct ShardThread {
 
 class Supervisor final {
  public:
-  explicit Supervisor(const config::Settings& settings)
-      : settings_(settings),
+  Supervisor(std::string file, const config::Settings& settings)
+      : file_(std::move(file)),
+        settings_(settings),
+        current_(std::make_shared<const config::Settings>(settings)),
         exchange_(settings.shards),
         clients_(std::make_unique<server::ClientTable>()),
         snapshots_(settings.shards),
         threads_(settings.shards),
-        operator_(settings, exchange_, snapshots_) {}
+        operator_(settings, exchange_, snapshots_, [this] { return reload(); }) {}
   ~Supervisor() { end_shards(); }
 
   Status start();
@@ -57,12 +61,15 @@ class Supervisor final {
   Status open_doors();
   void shard_main(ShardId id, int cpu, std::promise<Status> started);
   bool on_every_shard(const Task::Slice& slice);
+  nlohmann::json reload();
   bool drained();
   void drain();
-  void drop_letters();
   void end_shards();
 
-  const config::Settings& settings_;
+  const std::string file_;
+  const config::Settings& settings_;  // those of the start
+  std::mutex reload_lock_;            // between signals and the control socket
+  std::shared_ptr<const config::Settings> current_;
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
@@ -229,7 +236,8 @@ void Supervisor::wait_for_end() {
       log(LogLevel::info, "{}: finishing what is in flight", strsignal(number));
       break;
     }
-    log(LogLevel::info, "SIGHUP: the event file is opened anew");
+    log(LogLevel::info, "SIGHUP: the configuration is read and the event file opened anew");
+    reload();
     on_every_shard([](ShardRelay& relay) {
       relay.reopen_events();
       return true;
@@ -237,6 +245,50 @@ void Supervisor::wait_for_end() {
   }
   sd_notify(0, "STOPPING=1");
   drain();
+}
+
+// Reads the file anew: with a mistake in it, nothing changes. What needs a start keeps its value
+// until then.
+nlohmann::json Supervisor::reload() {
+  const std::lock_guard guard(reload_lock_);
+  config::Loaded loaded = config::load(file_, config::this_machine());
+  nlohmann::json answer{{"errors", nlohmann::json::array()},
+                        {"warnings", nlohmann::json::array()},
+                        {"changes", nlohmann::json::array()}};
+  for (const config::Problem& problem : loaded.errors) {
+    answer["errors"].push_back(config::text(loaded, problem));
+    log(LogLevel::error, "{}", config::text(loaded, problem));
+  }
+  if (!loaded.errors.empty()) {
+    log(LogLevel::error, "{} has mistakes: the relay goes on as before", file_);
+    return answer;
+  }
+  for (const config::Problem& problem : loaded.warnings) {
+    answer["warnings"].push_back(config::text(loaded, problem));
+    log(LogLevel::warning, "{}", config::text(loaded, problem));
+  }
+  const config::Settings asked = loaded.settings;
+  config::keep_until_start(loaded.settings, *current_);
+  auto waiting = config::changes(loaded.settings, asked);
+  auto changes = config::changes(*current_, loaded.settings);
+  changes.insert(changes.end(), waiting.begin(), waiting.end());
+  for (const config::Change& change : changes) {
+    answer["changes"].push_back({{"key", change.key},
+                                 {"from", change.from},
+                                 {"to", change.to},
+                                 {"at_start", change.at_start}});
+    log(LogLevel::info, "reload: {}: {} -> {}{}", change.key, change.from, change.to,
+        change.at_start ? " (at the next start)" : "");
+  }
+  current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
+  set_log_level(current_->log_level);
+  const bool all = on_every_shard([fresh = current_](ShardRelay& relay) {
+    relay.reload(*fresh);
+    return true;
+  });
+  if (!all) answer["warnings"].push_back("a shard has not taken the changes yet");
+  routes_ = std::make_unique<RouteKeeper>(*current_, exchange_);
+  return answer;
 }
 
 bool Supervisor::drained() {
@@ -257,7 +309,7 @@ void Supervisor::drain() {
     return true;
   });
   const auto clock = [] { return std::chrono::steady_clock::now(); };
-  const auto deadline = clock() + std::chrono::milliseconds(settings_.shutdown_max.count);
+  const auto deadline = clock() + std::chrono::milliseconds(current_->shutdown_max.count);
   int quiet = 0;  // twice in a row: a letter may have been on its way at the first look
   while (quiet < 2 && clock() < deadline) {
     quiet = drained() ? quiet + 1 : 0;
@@ -280,24 +332,6 @@ void Supervisor::drain() {
   });
 }
 
-// What nobody will read any more. (Jobs are their keepers'.)
-void Supervisor::drop_letters() {
-  for (bool any = true; any;) {
-    any = false;
-    for (uint16_t number = 0; number < settings_.shards; ++number) {
-      exchange_.retry(ShardId{number});
-      Letter letter;
-      while (exchange_.take(ShardId{number}, letter)) {
-        any = true;
-        if (letter.kind == Letter::Kind::task) Task::from_letter(letter.what);
-        if (letter.kind == Letter::Kind::question || letter.kind == Letter::Kind::answer) {
-          delete static_cast<dns::MxQuery*>(letter.what);
-        }
-      }
-    }
-  }
-}
-
 void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
@@ -308,17 +342,17 @@ void Supervisor::end_shards() {
   for (ShardThread& one : threads_) {
     if (one.thread.joinable()) one.thread.join();
   }
-  drop_letters();
+  exchange_.drop_letters();
   // Jobs may be on loan from one shard to another: all loops stand still before any is taken down.
   for (ShardThread& one : threads_) one.relay.reset();
 }
 
 }  // namespace
 
-int serve(const config::Settings& settings) {
-  config::Settings complete = settings;
+int serve(const config::Loaded& configuration) {
+  config::Settings complete = configuration.settings;
   complete_dns_settings(complete);
-  Supervisor supervisor(complete);
+  Supervisor supervisor(configuration.file, complete);
   if (Status started = supervisor.start(); !started) {
     log(LogLevel::error, "{}", started.error().message);
     return 1;

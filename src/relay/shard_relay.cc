@@ -273,6 +273,12 @@ bool ShardRelay::drained() const {
   return server_->idle() && pools_->idle() && spool_->idle() && events_->idle();
 }
 
+void ShardRelay::reload(const config::Settings& fresh) {
+  server_->reload(fresh.server);
+  queue_->reload(fresh.queue);
+  pools_->reload(fresh.client);
+}
+
 void ShardRelay::reopen_events() { events_->reopen(); }
 
 }  // namespace ringmta::relay

@@ -50,6 +50,7 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
+  void reload(const config::Settings& fresh);  // see config::keep_until_start()
 
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }

@@ -6,7 +6,7 @@
 // A client that leaves before its 250 leaves a message that was accepted all the same: it is on
 // stable storage, so it is delivered (RFC 5321 6.1 leaves the duplicate to the client's retry).
 
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "server_impl.h"
 
@@ -15,6 +15,10 @@ namespace ringmta::server {
 namespace {
 
 constexpr std::string_view kNoStorage = "452 4.3.1 Insufficient system storage, try again later";
+constexpr std::string_view kTooLarge = "552 5.3.4 The message is larger than this host can store";
+
+constexpr size_t kBacklogMax = 32'768;    // octets of replies that a client may leave untaken
+constexpr size_t kCommandsAtOnce = 4096;  // octets of commands between two looks at the backlog
 
 // Which message of which session: slot and generation as in a Token, and a sequence number above.
 uint64_t tag_of(const Session& session, uint32_t sequence) {
@@ -35,16 +39,30 @@ void Server::Impl::process(Session& session, Bytes data) {
   size_t used = 0;
   bool more = true;
   while (more) {
-    const auto step = session.machine.step(data.subspan(used));
+    Bytes rest = data.subspan(used);
+    if (!session.machine.in_content()) rest = rest.first(std::min(rest.size(), kCommandsAtOnce));
+    const auto step = session.machine.step(rest);
     used += step.consumed;
     switch (step.action) {
       case Action::more:
-        more = false;
+        more = used < data.size();
+        if (backlogged(session)) {
+          loop.io().pause(session.stream, data.subspan(used));
+          more = false;
+        }
         break;
       case Action::blocked:
         session.blocked = true;
+        session.answered = false;
         loop.io().pause(session.stream, data.subspan(used));
         more = false;
+        break;
+      case Action::start_tls:  // none of these is offered
+      case Action::auth_begin:
+      case Action::auth_response:
+      case Action::auth_cancel:
+      case Action::sender:
+        RINGMTA_ASSERT(false);
         break;
       case Action::message_begin:
         message_begin(session);
@@ -70,10 +88,19 @@ void Server::Impl::process(Session& session, Bytes data) {
   if (!pieces.empty()) gather_pieces(session);
   if (!session.machine.in_transaction()) {
     session.transaction_at = Monotonic::never();
-  } else if (session.transaction_at == Monotonic::never()) {
+  } else if (session.transaction_at == Monotonic::never() ||
+             session.transaction != session.machine.transactions()) {
+    session.transaction = session.machine.transactions();
     session.transaction_at = loop.now();
     arm_timer(session);
   }
+}
+
+// Does the client leave so many replies untaken that no more of its commands should be looked at?
+bool Server::Impl::backlogged(Session& session) {
+  session.machine.take_output(session.output);
+  session.backlogged = session.output.size() > kBacklogMax;
+  return session.backlogged;
 }
 
 void Server::Impl::message_begin(Session& session) {
@@ -95,7 +122,9 @@ void Server::Impl::take_body(Session& session, std::string_view body, Bytes data
     pieces.push_back(body);
     return;
   }
-  if (side.size() + body.size() > side.capacity() && !gather_pieces(session)) return;
+  if (side.size() + body.size() > side.capacity() && gather_pieces(session) != Gathered::fine) {
+    return;
+  }
   if (body.size() > side.capacity()) {
     pieces.push_back(body);
     gather_pieces(session);
@@ -106,21 +135,26 @@ void Server::Impl::take_body(Session& session, std::string_view body, Bytes data
   pieces.push_back(std::string_view(side).substr(begin));
 }
 
-// Moves what was collected in this receive into the spool's chunks. False: no memory, refused.
-bool Server::Impl::gather_pieces(Session& session) {
-  bool fine = true;
+// Moves what was collected in this receive into the spool's chunks; the content is refused where
+// that fails. (A message within message_size_max can be too large all the same: what is stored of
+// it has a dot more in every line that begins with one.)
+Gathered Server::Impl::gather_pieces(Session& session) {
   if (session.gathering == nullptr) session.gathering = spool.gather();
-  if (session.gathering == nullptr) fine = false;
+  bool fine = session.gathering != nullptr;
   for (const std::string_view piece : pieces) {
     fine = fine && spool.gather_append(*session.gathering, piece);
   }
   pieces.clear();
   side.clear();
-  if (fine) return true;
-  if (session.machine.in_content()) session.machine.refuse_content(kNoStorage);
+  const bool too_large =
+      fine && spool.gathered_octets(*session.gathering) > spool.message_octets_max();
+  if (fine && !too_large) return Gathered::fine;
+  if (session.machine.in_content()) {
+    session.machine.refuse_content(too_large ? kTooLarge : kNoStorage);
+  }
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
   session.gathering = nullptr;
-  return false;
+  return too_large ? Gathered::too_large : Gathered::no_memory;
 }
 
 void Server::Impl::message_end(Session& session) {
@@ -160,9 +194,10 @@ void Server::Impl::message_end(Session& session) {
   pending.recipients = static_cast<uint32_t>(envelope.recipients.size());
   spool::StoredHandle stored{UINT32_MAX, 0};
   const uint64_t tag = tag_of(session, sequence);
+  Gathered gathered = Gathered::fine;
   if (session.gathering != nullptr) {
-    const bool whole = gather_pieces(session);
-    if (whole) {
+    gathered = gather_pieces(session);
+    if (gathered == Gathered::fine) {
       pending.octets = spool.gathered_octets(*session.gathering);
       stored = spool.store_gathered(id, head, trace, session.gathering, tag);
       session.gathering = nullptr;
@@ -174,7 +209,10 @@ void Server::Impl::message_end(Session& session) {
     side.clear();
   }
   if (stored.index != UINT32_MAX) return;
-  pending.state = Session::Pending::State::failed;
+  // Where the spool accepts messages and did not take this one, it is the message's size.
+  if (gathered == Gathered::fine && spool.accepting()) gathered = Gathered::too_large;
+  pending.state = gathered == Gathered::too_large ? Session::Pending::State::too_large
+                                                  : Session::Pending::State::failed;
   answer_in_order(session);
 }
 
@@ -209,9 +247,11 @@ void Server::Impl::answer_in_order(Session& session) {
         session.pending[session.pending_first % smtp::ServerSession::kPendingMax];
     if (oldest.state == Session::Pending::State::waiting) return;
     ++session.pending_first;
-    if (oldest.state == Session::Pending::State::failed) {
+    session.answered = true;
+    if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
-      session.machine.message_done(kNoStorage);
+      const bool too_large = oldest.state == Session::Pending::State::too_large;
+      session.machine.message_done(too_large ? kTooLarge : kNoStorage);
       continue;
     }
     ++counters.messages;

@@ -19,8 +19,8 @@ namespace ringmta::server {
 
 namespace {
 
-constexpr size_t kBacklogMax = 65'536;  // octets of replies a client may leave untaken
-constexpr uint32_t kRefusals = 256;     // slots beyond sessions_max, for saying no in words
+constexpr size_t kOutputKept = 4096;  // octets of memory kept for replies when they are out
+constexpr uint32_t kRefusals = 256;   // slots beyond sessions_max, for saying no in words
 
 ring::Token token_of(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::server), slot);
@@ -63,12 +63,12 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   session->client_literal = peer.literal_text();
   session->timer.token = token_of(slot);
   session->active_at = loop.now();
+  session->accepted_turn = loop.io().counters().turns;
   session->transaction_at = Monotonic::never();
   loop.io().own(event.stream, token_of(slot));
   loop.io().read(event.stream);
   ++counters.sessions_total;
-  counters.sessions = sessions.size();
-  if (sessions.size() > options.sessions_max) {
+  if (counters.sessions >= options.sessions_max) {
     session->refused = true;
     session->machine.greet_refused("421 4.3.2 Too many sessions, try again later");
   } else if (!clients.enter(peer, options.sessions_per_client_max)) {
@@ -78,11 +78,13 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   if (session->refused) {
     ++counters.sessions_refused;
     session->greeted = true;
+    session->closing = true;  // RFC 5321 3.8: 421 comes with the end of the connection
     touch(*session);
-  } else {
-    not_greeted.push_back(*session);
+    return;
   }
-  if (session->refused || options.timeouts.greeting_delay.count > 0) arm_timer(*session);
+  ++counters.sessions;
+  not_greeted.push_back(*session);
+  if (options.timeouts.greeting_delay.count > 0) arm_timer(*session);
 }
 
 // The banner, for those that have waited for it; true: some will be due in the next turn.
@@ -92,7 +94,7 @@ bool Server::Impl::greet_waiting() {
   for (Session* session = not_greeted.front(); session != nullptr; session = next) {
     next = not_greeted.next(*session);
     const Monotonic due = session->active_at + options.timeouts.greeting_delay;
-    if (session->active_at == loop.now()) {
+    if (session->accepted_turn == loop.io().counters().turns) {
       more = more || options.timeouts.greeting_delay.count == 0;
       continue;
     }
@@ -134,10 +136,12 @@ void Server::Impl::on_ended(Session& session, int32_t result) {
 void Server::Impl::on_sent(Session& session, int32_t result) {
   session.send_in_flight = false;
   session.sending.clear();
+  if (session.sending.capacity() > kOutputKept) std::string().swap(session.sending);
   if (result < 0) {
     close(session, ring::CloseMode::abort);
     return;
   }
+  session.active_at = loop.now();
   touch(session);
 }
 
@@ -146,9 +150,11 @@ void Server::Impl::on_closed(Session& session) {
   session.dirty.unlink();
   session.waiting.unlink();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
-  if (!session.refused) clients.leave(session.peer);
+  if (!session.refused) {
+    clients.leave(session.peer);
+    --counters.sessions;
+  }
   sessions.release(session.slot);
-  counters.sessions = sessions.size();
 }
 
 void Server::Impl::touch(Session& session) {
@@ -198,19 +204,13 @@ void Server::Impl::flush(Session& session) {
     close(session, ring::CloseMode::graceful);
     return;
   }
-  if (!session.closing && !session.backlogged && session.output.size() > kBacklogMax) {
-    if (!session.blocked) loop.io().pause(session.stream);
-    session.backlogged = true;
-  }
 }
 
 void Server::Impl::resume_if_possible(Session& session) {
   if (session.closing || !session.paused()) return;
   if (session.backlogged && session.output.empty()) session.backlogged = false;
-  if (session.blocked && session.machine.pending() < smtp::ServerSession::kPendingMax) {
-    session.blocked = false;
-    process(session, {});  // the machine may have stopped on a command it has already taken
-  }
+  // Only an answer helps a machine that was blocked: not to look before it has come.
+  if (session.blocked && session.answered) session.blocked = false;
   if (!session.paused() && !session.closing) loop.io().read(session.stream);
 }
 
@@ -245,6 +245,7 @@ void Server::Impl::on_timer(Session& session) {
   }
   if (session.pending_first != session.pending_next) {  // it waits for our disk, not we for it
     session.active_at = now;
+    if (session.transaction_at != Monotonic::never()) session.transaction_at = now;
     arm_timer(session);
     return;
   }
@@ -284,11 +285,22 @@ Status Server::listen() {
   return {};
 }
 
+void Server::reload(const ServerOptions& options) {
+  ServerOptions& mine = impl_->options;
+  const uint32_t sessions_max = mine.sessions_max;
+  std::vector<SocketAddress> listeners = std::move(mine.listeners);
+  mine = options;
+  mine.sessions_max = sessions_max;
+  mine.listeners = std::move(listeners);
+}
+
 void Server::on_event(const ring::Event& event) {
   if (event.kind == ring::EventKind::accepted) {
     impl_->on_accepted(event);
     return;
   }
+  // The end of a stream that never became a session's: its token names no slot.
+  if (event.token.kind() == shard::kind(shard::Owner::listener)) return;
   Session* session = impl_->sessions.find(event.token.slot());
   if (session == nullptr) return;
   switch (event.kind) {

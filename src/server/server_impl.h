@@ -14,6 +14,8 @@
 
 namespace ringmta::server {
 
+enum class Gathered : uint8_t { fine, no_memory, too_large };
+
 struct Server::Impl {
   Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerOptions& the_options,
        ClientTable& the_clients);
@@ -39,7 +41,8 @@ struct Server::Impl {
   void process(Session& session, Bytes data);
   void message_begin(Session& session);
   void take_body(Session& session, std::string_view body, Bytes data);
-  bool gather_pieces(Session& session);
+  bool backlogged(Session& session);
+  Gathered gather_pieces(Session& session);
   void message_end(Session& session);
   void message_abort(Session& session);
   void spool_done(const spool::Done& done);
@@ -47,7 +50,7 @@ struct Server::Impl {
 
   shard::Loop& loop;
   spool::Spool& spool;
-  const ServerOptions& options;
+  ServerOptions options;
   ClientTable& clients;
   SlotPool<Session, 64> sessions;
   IntrusiveList<Session, &Session::dirty> dirty;

@@ -32,7 +32,7 @@ struct Session {
 
   // Messages whose commit is under way, oldest first; their replies keep this order.
   struct Pending {
-    enum class State : uint8_t { waiting, committed, failed };
+    enum class State : uint8_t { waiting, committed, failed, too_large };
     MessageId id{};
     uint64_t octets = 0;
     uint32_t recipients = 0;
@@ -49,13 +49,16 @@ struct Session {
   bool greeted = false;
   bool refused = false;        // by a limit on sessions: not counted at the client table
   bool blocked = false;        // the machine waits for message_done(); reading is paused
+  bool answered = false;       // message_done() was called since it blocked
   bool backlogged = false;     // the client does not take its replies; reading is paused
   bool closing = false;        // the machine said close: the stream ends when the output is out
   bool input_ended = false;    // the client has finished sending
   bool stream_closed = false;  // close() was called on the stream
   bool timed_out = false;
 
-  Monotonic active_at{};       // something arrived, or a reply left
+  Monotonic active_at{};  // something arrived, or a reply left
+  uint64_t accepted_turn = 0;
+  uint32_t transaction = 0;    // the machine's number of the one that transaction_at is about
   Monotonic transaction_at{};  // MAIL; never(): none open
   Monotonic send_at{};         // the send in flight was given to the kernel
 

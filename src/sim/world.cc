@@ -163,6 +163,11 @@ void World::inject(const DiskFault& fault) {
   impl_->faults.push_back(fault);
 }
 
+void World::clear_faults() {
+  impl_->faults.clear();
+  impl_->resets.clear();
+}
+
 uint64_t World::disk_octets_used() const { return impl_->files.octets_used(); }
 
 void World::crash(std::span<ring::Io* const> dead, Crash kind) {

@@ -133,8 +133,7 @@ struct Reader {
 };
 
 void judge(Mailbox& found, uint8_t seen, size_t path_octets) {
-  if (found.local_part.size() > kLocalPartMax || found.domain.size() > kDomainMax ||
-      path_octets > kPathMax) {
+  if (found.domain.size() > kDomainMax || path_octets > kPathMax) {
     found.fault = AddressFault::too_long;
   }
   found.eight_bit = (seen & kHigh) != 0;

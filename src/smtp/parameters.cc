@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What may stand behind the path of MAIL and RCPT: ESMTP parameters and their values.
 #include <charconv>
+#include <string>
 
 #include "ringmta/base/bytes.h"
 #include "ringmta/smtp/envelope.h"
@@ -64,6 +65,21 @@ bool is_original_recipient(std::string_view text, bool utf8) {
   }
   const bool high = utf8 && equals_ignoring_case(type, "utf-8");
   return is_xtext_of(text.substr(semicolon + 1), high) && is_utf8(text);
+}
+
+bool is_submitter(std::string_view text) {
+  if (text == "<>") return true;
+  if (text.size() > kSubmitterMax || !is_xtext(text)) return false;
+  std::string mailbox;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '+') {
+      mailbox += text[at];
+      continue;
+    }
+    mailbox += static_cast<char>(hex_digit(text[at + 1]) * 16 + hex_digit(text[at + 2]));
+    at += 2;
+  }
+  return parse_mailbox(mailbox).fault == AddressFault::none;
 }
 
 uint8_t parse_notify(std::string_view text) {

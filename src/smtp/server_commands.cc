@@ -2,9 +2,7 @@
 // Commands that carry no envelope and no content: HELO, EHLO, RSET, NOOP, VRFY, HELP, QUIT, and
 // who does what.
 //
-// A verb is compared as one 32-bit number: all those we know have four letters. STARTTLS and AUTH
-// get their cases in on_command() and their lines in write_capabilities(); until then they are
-// commands we know and do not have (502).
+// A verb is compared as one 32-bit number: all those we know have four letters, but for STARTTLS.
 #include <charconv>
 #include <cstring>
 
@@ -42,11 +40,35 @@ void append_decimal(std::string& into, uint64_t value) {
   into.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
 
+// "STARTTLS" and blanks; what stands behind it otherwise is in `arguments`.
+bool is_starttls(std::string_view line, std::string_view& arguments) {
+  constexpr std::string_view kVerb = "STARTTLS";
+  if (line.size() < kVerb.size() || !equals_ignoring_case(line.substr(0, kVerb.size()), kVerb)) {
+    return false;
+  }
+  line.remove_prefix(kVerb.size());
+  if (!line.empty() && line.front() != ' ') return false;
+  arguments = trimmed(line);
+  return true;
+}
+
+// What may be said where TLS is required and not in use (RFC 3207 4; RSET and HELP tell nothing).
+bool harmless_without_tls(uint32_t known) {
+  return known == verb("ehlo") || known == verb("helo") || known == verb("noop") ||
+         known == verb("rset") || known == verb("help") || known == verb("quit");
+}
+
 }  // namespace
 
 void ServerSession::on_command(std::string_view line) {
-  const std::string_view arguments = line.substr(std::min<size_t>(4, line.size()));
-  switch (verb_of(line)) {
+  std::string_view arguments;
+  if (is_starttls(line, arguments)) return on_starttls(arguments);
+  arguments = line.substr(std::min<size_t>(4, line.size()));
+  const uint32_t known = verb_of(line);
+  if (access_.tls_required && !access_.tls && !harmless_without_tls(known)) {
+    return refuse("530 5.7.0 Say STARTTLS first");
+  }
+  switch (known) {
     case verb("mail"):
       return on_mail(arguments);
     case verb("rcpt"):
@@ -69,16 +91,16 @@ void ServerSession::on_command(std::string_view line) {
       return on_verify(arguments);
     case verb("help"):
       return reply(
-          "214 2.0.0 Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT (RFC 5321)");
+          "214 2.0.0 Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP "
+          "QUIT "
+          "(RFC 5321)");
     case verb("auth"):
+      return on_auth(arguments);
     case verb("etrn"):
     case verb("expn"):
     case verb("turn"):
       return refuse("502 5.5.1 Command not implemented");
     default:
-      if (equals_ignoring_case(trimmed(line), "STARTTLS")) {
-        return refuse("502 5.5.1 Command not implemented");
-      }
       refuse("500 5.5.2 Command not recognized");
   }
 }
@@ -118,6 +140,12 @@ void ServerSession::write_capabilities() {
   line("ENHANCEDSTATUSCODES");
   if (options_.chunking) line("CHUNKING");
   if (options_.dsn) line("DSN");
+  if (access_.starttls) line("STARTTLS");
+  if (!access_.mechanisms.empty()) {
+    last = output_.size();
+    output_ += "250-AUTH ";
+    reply(access_.mechanisms);
+  }
   if (options_.recipients_max != 0 || options_.messages_max != 0) {
     last = output_.size();
     output_ += "250-LIMITS";

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // MAIL and RCPT: reverse-path, recipients, and the parameters of SIZE (RFC 1870), 8BITMIME
-// (RFC 6152), SMTPUTF8 (RFC 6531) and DSN (RFC 3461).
+// (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461) and AUTH (RFC 4954 5).
+//
+// AUTH= names who submitted a message first. It is read and checked, and that is all: nothing
+// depends on it, and it is passed on to nobody, which is what RFC 4954 5 asks for where the client
+// is not trusted to say such a thing.
 //
 // Which reply for what (RFC 5321 4.2.3 and 4.5.3.1.10): 501 for a command that is not built right
 // and for what is too long, 553 for an address the grammar does not know, 555 for a parameter that
 // was not offered.
+#include "ringmta/base/assert.h"
 #include "ringmta/base/bytes.h"
 #include "ringmta/smtp/grammar.h"
 #include "ringmta/smtp/server_session.h"
@@ -35,12 +40,12 @@ struct MailFacts {
   uint64_t size = 0;
 };
 
-enum : uint8_t { kSize = 1, kBody = 2, kUtf8 = 4, kReturn = 8, kEnvelopeId = 16 };
+enum : uint8_t { kSize = 1, kBody = 2, kUtf8 = 4, kReturn = 8, kEnvelopeId = 16, kAuth = 32 };
 enum : uint8_t { kNotify = 1, kOriginalRecipient = 2 };
 
 // The parameters's bit, its value kept in `facts`; 0: not known, or not of this form (`problem`).
-uint8_t mail_parameter(const Parameter& given, const ServerOptions& options, MailFacts& facts,
-                       std::string_view& problem) {
+uint8_t mail_parameter(const Parameter& given, const ServerOptions& options, bool auth,
+                       MailFacts& facts, std::string_view& problem) {
   if (equals_ignoring_case(given.keyword, "SIZE")) {
     if (!parse_size(given.value, facts.size)) problem = "501 5.5.4 SIZE takes a number";
     return kSize;
@@ -73,6 +78,10 @@ uint8_t mail_parameter(const Parameter& given, const ServerOptions& options, Mai
       problem = "501 5.5.4 ENVID takes xtext of at most 100 characters";
     }
     return kEnvelopeId;
+  }
+  if (auth && equals_ignoring_case(given.keyword, "AUTH")) {
+    if (!is_submitter(given.value)) problem = "501 5.5.4 AUTH takes <> or an address in xtext";
+    return kAuth;
   }
   problem = kParameterUnknown;
   return 0;
@@ -120,6 +129,9 @@ std::string_view take_parameters(std::string_view text, bool esmtp, Take take) {
 
 void ServerSession::on_mail(std::string_view arguments) {
   if (helo_.empty()) return refuse("503 5.5.1 EHLO or HELO comes first");
+  if (access_.auth_required && !authenticated_) {
+    return refuse("530 5.7.0 Authentication required");
+  }
   if (mail_given_) return refuse("503 5.5.1 MAIL was said already; RSET begins anew");
   if (options_.messages_max != 0 && transactions_ >= options_.messages_max) {
     return close_with("421 4.7.0 Too many messages in one session");
@@ -135,7 +147,8 @@ void ServerSession::on_mail(std::string_view arguments) {
   MailFacts facts;
   const std::string_view problem = take_parameters(
       arguments.substr(path.length), esmtp_, [&](const Parameter& given, std::string_view& wrong) {
-        return mail_parameter(given, options_, facts, wrong);
+        return mail_parameter(given, options_, !access_.mechanisms.empty() || authenticated_, facts,
+                              wrong);
       });
   if (!problem.empty()) return refuse(problem);
   if (sender.eight_bit && !facts.envelope.utf8) return refuse(kNeedsUtf8);
@@ -148,7 +161,26 @@ void ServerSession::on_mail(std::string_view arguments) {
   declared_size_ = facts.size;
   mail_given_ = true;
   ++transactions_;
+  if (access_.ask_sender) {
+    sender_due_ = true;
+  } else {
+    reply("250 2.1.0 Ok");
+  }
+}
+
+void ServerSession::accept_sender() {
+  RINGMTA_ASSERT(state_ == State::sender);
+  state_ = State::command;
   reply("250 2.1.0 Ok");
+}
+
+void ServerSession::refuse_sender(std::string_view text) {
+  RINGMTA_ASSERT(state_ == State::sender);
+  state_ = State::command;
+  --transactions_;
+  if (text.substr(0, 3) == "421") return close_with(text);
+  end_transaction();
+  refuse(text);
 }
 
 void ServerSession::on_recipient(std::string_view arguments) {
@@ -173,7 +205,7 @@ void ServerSession::on_recipient(std::string_view arguments) {
       });
   if (!problem.empty()) return refuse(problem);
   if (mailbox.eight_bit && !utf8) return refuse(kNeedsUtf8);
-  if (!relay_allowed_) return refuse("550 5.7.1 Relaying is not permitted to you");
+  if (!access_.relay_allowed) return refuse("550 5.7.1 Relaying is not permitted to you");
   if (options_.recipients_max != 0 && envelope_.recipients() >= options_.recipients_max) {
     return reply("452 4.5.3 Too many recipients; send the others another copy");
   }

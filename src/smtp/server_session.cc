@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The server session: its steps, its command lines and its output. What commands mean is in
-// server_commands.cc, server_envelope.cc and server_content.cc.
+// server_commands.cc, server_security.cc, server_envelope.cc and server_content.cc.
 //
 // Output is one text. A reply that waits for the disk is a place in it, and what stands behind the
 // first place does not leave; filling a place is an insertion into a few hundred octets.
@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "ringmta/base/assert.h"
+#include "ringmta/base/wipe.h"
 
 namespace ringmta::smtp {
 namespace {
@@ -42,8 +43,10 @@ bool has_control(std::string_view line) {
 
 }  // namespace
 
-ServerSession::ServerSession(const ServerOptions& options, bool relay_allowed)
-    : options_(options), relay_allowed_(relay_allowed) {}
+ServerSession::ServerSession(const ServerOptions& options, const ServerAccess& access)
+    : options_(options), access_(access) {
+  RINGMTA_ASSERT(!access.tls || !access.starttls);
+}
 
 void ServerSession::greet() {
   RINGMTA_ASSERT(state_ == State::silent);
@@ -60,7 +63,8 @@ void ServerSession::greet_refused(std::string_view text) {
 }
 
 ServerSession::Step ServerSession::step(Bytes bytes) {
-  RINGMTA_ASSERT(state_ != State::deciding);  // accept_message() or refuse_message() first
+  // The owner's answer first: accept_message(), accept_sender() or their refusals.
+  RINGMTA_ASSERT(state_ != State::deciding && state_ != State::sender);
   Step step;
   std::string_view input = as_text(bytes);
   if (end_told_) {
@@ -75,6 +79,7 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
         break;
       case State::turned_away:
       case State::command:
+      case State::auth_line:
         if (input.empty()) return step;
         if (must_wait()) {
           step.action = Action::blocked;
@@ -91,7 +96,12 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
       case State::chunk_swallowed:
         if (take_swallowed(input, step)) return step;
         break;
+      case State::tls:
+      case State::auth:
+        step.action = Action::blocked;
+        return step;
       case State::deciding:
+      case State::sender:
       case State::closed:
         step.consumed = bytes.size();
         return step;
@@ -104,6 +114,23 @@ bool ServerSession::tell_due(Step& step) {
   if (abort_due_) {
     abort_due_ = false;
     step.action = Action::message_abort;
+  } else if (auth_cancel_due_) {
+    auth_cancel_due_ = false;
+    step.action = Action::auth_cancel;
+  } else if (auth_due_) {
+    auth_due_ = false;
+    step.action = auth_began_ ? Action::auth_response : Action::auth_begin;
+    step.has_response = has_response_ || auth_began_;
+    step.body = response_;
+    auth_began_ = true;
+  } else if (tls_due_ && pending_count_ == 0) {
+    tls_due_ = false;
+    reply("220 2.0.0 Ready to start TLS");
+    step.action = Action::start_tls;
+  } else if (sender_due_) {
+    sender_due_ = false;
+    state_ = State::sender;
+    step.action = Action::sender;
   } else if (begin_due_) {
     begin_due_ = false;
     arriving_ = true;
@@ -131,6 +158,21 @@ bool ServerSession::must_wait() const {
          (pending_count_ > 0 && output_.size() - places_[0] > kHeldMax);
 }
 
+bool ServerSession::blocked() const {
+  switch (state_) {
+    case State::tls:
+      return !tls_due_ || pending_count_ > 0;
+    case State::auth:
+      return !auth_due_;
+    case State::turned_away:
+    case State::command:
+    case State::auth_line:
+      return must_wait();
+    default:
+      return false;
+  }
+}
+
 bool ServerSession::take_line(std::string_view& input, Step& step) {
   const void* found = std::memchr(input.data(), '\n', input.size());
   const size_t length =
@@ -139,10 +181,10 @@ bool ServerSession::take_line(std::string_view& input, Step& step) {
   const std::string_view piece = input.substr(0, length);
   input.remove_prefix(length);
   step.consumed += length;
-  if (line_too_long_ || line_.size() + length > options_.line_length_max) {
+  if (line_too_long_ || line_.size() + length > line_limit(piece)) {
     line_octets_ = (line_too_long_ ? line_octets_ : line_.size()) + length;
     line_too_long_ = found == nullptr;
-    line_.clear();
+    wipe(line_);
     if (line_octets_ > kLineSwallowedMax) {
       close_with("500 5.5.2 Line too long");
       return true;
@@ -152,16 +194,16 @@ bool ServerSession::take_line(std::string_view& input, Step& step) {
     return true;
   }
   if (found == nullptr) {
-    line_.append(piece);
+    append_secret(line_, piece);  // it may be one of AUTH
     return false;
   }
   if (line_.empty()) {
     on_line(piece);
     return true;
   }
-  line_.append(piece);
+  append_secret(line_, piece);
   on_line(line_);
-  line_.clear();
+  wipe(line_);
   return true;
 }
 
@@ -175,6 +217,8 @@ void ServerSession::on_line(std::string_view line) {
     close_with("421 4.7.0 Too many commands in one session");
   } else if (options_.errors_max != 0 && errors_ >= options_.errors_max) {
     close_with("421 4.7.0 Too many errors");
+  } else if (state_ == State::auth_line) {
+    on_auth_line(line);
   } else if (line.empty()) {
     refuse("500 5.5.2 Line too long");
   } else if (line.size() < 2 || line[line.size() - 2] != '\r') {
@@ -199,6 +243,7 @@ void ServerSession::refuse(std::string_view text) {
 void ServerSession::close_with(std::string_view text) {
   drop_arriving();
   end_transaction();
+  auth_cancel_due_ = auth_cancel_due_ || state_ == State::auth_line;
   reply(text);
   close_due_ = true;
 }
@@ -221,7 +266,10 @@ bool ServerSession::in_transaction() const {
 
 void ServerSession::end(std::string_view text) {
   reply(text);
-  abort_due_ = begin_due_ = end_due_ = close_due_ = end_told_ = arriving_ = false;
+  abort_due_ = sender_due_ = begin_due_ = end_due_ = tls_due_ = auth_due_ = auth_cancel_due_ =
+      close_due_ = end_told_ = arriving_ = false;
+  wipe(line_);
+  wipe(response_);
   end_transaction();
   state_ = State::closed;
 }

@@ -15,6 +15,9 @@ namespace ringmta::spool {
 namespace {
 
 constexpr uint64_t kCopyMax = 32'768;  // gathered content up to this is copied into the batch
+// Of a segment that holds a single message: its own header, what fills up the record, four for the
+// batch.
+constexpr uint64_t kBlocksBesides = 6;
 
 void describe_content(std::byte* payload, size_t trace, uint64_t content_offset, uint64_t content,
                       uint32_t crc) {
@@ -39,10 +42,15 @@ constexpr StoredHandle kNotStored{UINT32_MAX, 0};
 
 }  // namespace
 
+uint64_t Spool::message_octets_max() const {
+  return impl_->options.segment_size - kBlocksBesides * kBlock - sizeof(RecordHeader);
+}
+
 // The batch that takes a record of so many octets; null: no segment could hold it.
 Batch* Spool::Impl::batch_for(uint64_t octets, uint64_t chunk_octets, uint32_t chunks) {
   const uint64_t capacity = options.segment_size - kBlock;
-  if (octets + chunk_octets + 4 * kBlock > capacity || chunks + 8 > ring::Io::kWritePartsMax) {
+  if (octets + chunk_octets + (kBlocksBesides - 2) * kBlock > capacity ||
+      chunks + 8 > ring::Io::kWritePartsMax) {
     return nullptr;
   }
   if (!queued.empty() && !queued.back()->closed()) {

@@ -140,8 +140,8 @@ TEST(Serve, StartsTheRelayWithTheFilesSettings) {
   Directory directory;
   const std::string file = directory.write("ringmta.toml", kConfiguration);
   served.clear();
-  const Ran ran = run_words({"serve", "-c", file}, "", [](const config::Settings& settings) {
-    served = settings.hostname;
+  const Ran ran = run_words({"serve", "-c", file}, "", [](const config::Loaded& loaded) {
+    served = loaded.settings.hostname;
     return 7;
   });
   EXPECT_EQ(ran.status, 7);

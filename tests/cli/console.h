@@ -24,7 +24,7 @@ struct Ran {
   std::string out, err;
 };
 
-inline int no_relay(const config::Settings&) {
+inline int no_relay(const config::Loaded&) {
   ADD_FAILURE() << "the relay was started";
   return kFailed;
 }

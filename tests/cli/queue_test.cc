@@ -56,6 +56,21 @@ TEST(QueueList, IsATableForPeople) {
       (FakeRelay::Lines{{{"command", "queue.list"}, {"filter", Json::object()}, {"limit", 1000}}}));
 }
 
+TEST(QueueList, SaysWhatEachWaitsFor) {
+  FakeRelay relay([](const Json&) -> FakeRelay::Lines {
+    Json asking = entry("c@example.net", "unresolved", 0, "");
+    asking["next_attempt_ms"] = 0;
+    return {entry("a@example.net", "held", 0, ""),
+            entry("b@example.net", "active", 0, ""),
+            asking,
+            {{"end", true}, {"entries", 3}, {"limited", false}}};
+  });
+  const Ran ran = run_words({"queue", "list", "--socket", relay.socket()});
+  EXPECT_NE(ran.out.find("0  in 1 m 30 s"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("0  under way"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("0  asking DNS"), std::string::npos) << ran.out;
+}
+
 TEST(QueueList, IsOneObjectALineForMachines) {
   FakeRelay relay(two_entries);
   const Ran ran = run_words({"queue", "list", "--json", "--socket", relay.socket()});

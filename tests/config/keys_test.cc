@@ -264,6 +264,28 @@ TEST_P(EachKey, IsShownAsItCanBeReadAgain) {
   EXPECT_TRUE(GetParam().holds(again.settings)) << shown;
 }
 
+// A reload tells it, and obeys it at once or leaves it for the next start, as its row says.
+TEST_P(EachKey, IsToldAsAChange) {
+  const Key& key = key_of(GetParam());
+  const Settings before = parse_with("").settings;
+  const Settings after = parse_row(GetParam()).settings;
+  const std::vector<Change> told = changes(before, after);
+  ASSERT_FALSE(told.empty()) << key.path();
+  const bool at_start = takes_effect_at_start(key) || key.path() == "route.name";
+  if (key.section != "retry.rule") {
+    EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
+      return change.at_start == at_start && change.from != change.to &&
+             (key.section.starts_with("route") ? change.key.starts_with("route")
+                                               : change.key == key.path());
+    })) << key.path();
+  }
+  Settings kept = after;
+  keep_until_start(kept, before);
+  for (const Change& change : changes(before, kept)) EXPECT_FALSE(change.at_start) << change.key;
+  EXPECT_EQ(GetParam().holds(with_elements(kept)), !at_start) << key.path();
+  EXPECT_TRUE(changes(after, after).empty());
+}
+
 TEST_P(EachKey, RefusesAnotherTypeAtItsLine) {
   const Key& key = key_of(GetParam());
   const auto [file, line] = placed(key, "2026-11-24");  // a date, which no key takes

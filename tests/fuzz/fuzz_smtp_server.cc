@@ -43,7 +43,10 @@ void check_envelope(const EnvelopeView& envelope) {
 
 std::string play(std::string_view input, const ServerOptions& options, size_t piece_length,
                  bool refusing) {
-  ServerSession session(options, true);
+  ServerAccess access;
+  access.relay_allowed = access.starttls = access.ask_sender = true;
+  access.mechanisms = "PLAIN LOGIN";
+  ServerSession session(options, access);
   session.greet();
   std::string all, body;
   bool closed = false;
@@ -64,7 +67,37 @@ std::string play(std::string_view input, const ServerOptions& options, size_t pi
           more = false;
           break;
         case ServerSession::Action::blocked:
-          RINGMTA_ASSERT(false);  // every message is answered at once
+          RINGMTA_ASSERT(false);  // everything is answered at once
+          break;
+        case ServerSession::Action::start_tls:
+          all += "tls";
+          access.tls = true;
+          access.starttls = false;
+          session.tls_started(access);
+          RINGMTA_ASSERT(!session.authenticated() && session.helo().empty());
+          break;
+        case ServerSession::Action::auth_begin:
+        case ServerSession::Action::auth_response:
+          // As the exchange's octets say, so that the fuzzer finds every answer.
+          all += "(" + std::string(session.auth_mechanism()) + ":" + std::string(step.body) + ")";
+          if (step.body.ends_with("y")) {
+            session.auth_succeeded(access);
+          } else if (step.body.ends_with("n")) {
+            session.auth_failed("535 5.7.8 No");
+          } else {
+            session.auth_challenge(as_bytes("more"));
+          }
+          break;
+        case ServerSession::Action::auth_cancel:
+          all += "cancel";
+          break;
+        case ServerSession::Action::sender:
+          RINGMTA_ASSERT(session.envelope().recipients.empty());
+          if (refusing && session.authenticated()) {
+            session.refuse_sender("553 5.7.1 No");
+          } else {
+            session.accept_sender();
+          }
           break;
         case ServerSession::Action::message_begin:
           check_envelope(session.envelope());

@@ -99,6 +99,9 @@ class Process:
             self.kill()
             raise AssertionError(f"{self.name} did not end on SIGTERM:\n{self.words()}") from None
 
+    def signal(self, number):
+        self.popen.send_signal(number)
+
     def kill(self):
         if self.alive():
             self.popen.kill()
@@ -132,9 +135,9 @@ class Lab:
         sink = Sink(self, options, record, verify, port or free_port())
         return sink
 
-    def relay(self, hosts, extra="", shards=1, port=None, sections="", retry=""):
+    def relay(self, hosts, extra="", shards=1, port=None, sections="", retry="", route=""):
         """`hosts`: smart hosts for everything; None: delivery by MX."""
-        return Relay(self, hosts, extra, shards, port or free_port(), sections, retry)
+        return Relay(self, hosts, extra, shards, port or free_port(), sections, retry, route)
 
     def smtp_sink(self, port, *options):
         """Postfix's; as root it wants to be told whom to become."""
@@ -181,7 +184,7 @@ class Sink:
 
 
 class Relay:
-    def __init__(self, lab, hosts, extra, shards, port, sections, retry):
+    def __init__(self, lab, hosts, extra, shards, port, sections, retry, more):
         self.lab = lab
         self.port = port
         self.spool = lab.directory / "spool"
@@ -191,7 +194,7 @@ class Relay:
         route = ""
         if hosts is not None:
             listed = ", ".join(f'"{host}"' for host in hosts)
-            route = f'[[route]]\nname = "next"\ndomains = ["*"]\nhosts = [{listed}]'
+            route = f'[[route]]\nname = "next"\ndomains = ["*"]\nhosts = [{listed}]\n{more}'
         self.configuration.write_text(f"""
 hostname = "relay.test"
 {extra}

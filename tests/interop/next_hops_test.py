@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Delivery to servers that people use: Postfix's smtp-sink, a whole Postfix, a whole Exim. The two
+"""Delivery to servers that people use: Postfix's smtp-sink, a whole Postfix, a whole Exim, Dovecot by LMTP. The two
 whole ones pass the mail on to the sink, so that what came out can be compared with what went in."""
 
 import grp
 import os
 import pathlib
 import pwd
+import smtplib
 import subprocess
 import sys
 
@@ -191,6 +192,105 @@ begin retry
         self.process = lab.start("exim", [binary, "-C", configuration, "-bdf", "-q1s"], env=environment)
         self.process.wait_for_port(self.port)
         self.log = spool / "log-main"
+
+
+class Dovecot:
+    """A Dovecot of its own that only speaks LMTP, on a port and on a socket, and knows users a to h and ann."""
+
+    def __init__(self, lab):
+        self.port = free_port()
+        self.socket = lab.directory / "lmtp.sock"
+        self.mail = lab.directory / "mail"
+        self.log = lab.directory / "dovecot.log"
+        run = lab.directory / "run"
+        user = pwd.getpwnam("mail")
+        self.mail.mkdir()
+        os.chown(self.mail, user.pw_uid, user.pw_gid)
+        for parent in (lab.directory, self.mail):
+            parent.chmod(0o755)
+        users = lab.directory / "users"
+        users.write_text("".join(f"{name}:{{PLAIN}}x:{user.pw_uid}:{user.pw_gid}::{self.mail}/{name}::\n"
+                                 for name in (*"abcdefgh", "ann")))
+        users.chmod(0o644)
+        configuration = lab.directory / "dovecot.conf"
+        configuration.write_text(f"""
+base_dir = {run}
+state_dir = {run}
+log_path = {self.log}
+protocols = lmtp
+listen = 127.0.0.1
+ssl = no
+default_login_user = nobody
+default_internal_user = nobody
+default_internal_group = nogroup
+mail_location = maildir:~/Maildir
+mailbox_list_index = no
+first_valid_uid = 1
+auth_username_format = %Ln
+lmtp_rcpt_check_quota = yes
+mail_plugins =
+passdb {{
+  driver = passwd-file
+  args = {users}
+}}
+userdb {{
+  driver = passwd-file
+  args = {users}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.port}
+  }}
+  unix_listener {self.socket} {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  chroot =
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+""")
+        self.process = lab.start("dovecot", [tool("dovecot", "dovecot-core"), "-F", "-c", configuration])
+        self.process.wait_for_port(self.port)
+
+    def mails(self, user):
+        return [path.read_bytes() for folder in ("new", "cur") for path in (self.mail / user / "Maildir" / folder).glob("*")]
+
+
+def deliver_by_lmtp(lab, dovecot, host):
+    relay = lab.relay([host], route="lmtp = true")
+    body = b"From: ann@dovecot.test\r\nSubject: by LMTP\r\n\r\n.a line with a dot\r\nlast\r\n"
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        refused = client.sendmail("ann@dovecot.test", [f"{name}@dovecot.test" for name in "abcx"], body)
+        equal(refused, {}, "recipients refused by the relay")
+        for number in range(50):
+            client.sendmail("ann@dovecot.test", [f"{'defgh'[number % 5]}@dovecot.test"], body)
+    relay.wait_for_total("queue", "delivered", 54)  # with the notification
+    bounced, = relay.wait_for_events("bounced", 1)
+    equal(bounced["recipient"], "x@dovecot.test", "the one Dovecot does not know")
+    check("550 5.1.1" in bounced["reply"] or bounced.get("code") == 550, f"its reply: {bounced}")
+    for name in "abc":
+        mail, = dovecot.mails(name)
+        check(mail.replace(b"\r\n", b"\n").endswith(b"\n\n.a line with a dot\nlast\n"), f"what {name} got: {mail}")
+    notification, = dovecot.mails("ann")
+    check(b"Final-Recipient: rfc822; x@dovecot.test" in notification, f"what ann got: {notification}")
+    equal([len(dovecot.mails(name)) for name in "defgh"], [10] * 5, "mails of the others")
+
+
+def test_dovecot_by_lmtp(lab):
+    dovecot = Dovecot(lab)
+    deliver_by_lmtp(lab, dovecot, f"127.0.0.1:{dovecot.port}")
+
+
+def test_dovecot_by_lmtp_over_a_unix_socket(lab):
+    dovecot = Dovecot(lab)
+    deliver_by_lmtp(lab, dovecot, str(dovecot.socket))
 
 
 def test_exim_as_next_hop(lab):

@@ -64,6 +64,34 @@ def test_queue_is_listed_retried_and_removed(lab):
     sink.wait_for(left)
 
 
+def test_reload_takes_changes_without_a_start(lab):
+    dead, first = free_port(), lab.sink()
+    relay = lab.relay([f"127.0.0.1:{dead}"], sections='[client]\nhost_retry_after = "1s"\n')
+    load(relay, "--messages", 20, "--size", 1000)
+    before = relay.configuration.read_text()
+    relay.configuration.write_text(before.replace("[server]\n", "[server]\nrecipients_max = \"many\"\n"))
+    mistaken = relay.command("reload", "--socket", str(relay.control), check=False)
+    equal(mistaken.returncode, 2, f"exit status of a reload with a mistake: {mistaken.stderr}")
+    check("recipients_max" in mistaken.stderr and "as before" in mistaken.stderr, mistaken.stderr)
+    relay.configuration.write_text(before.replace(f"127.0.0.1:{dead}", first.address()).replace(
+        "[server]\n", "[server]\nrecipients_max = 3\nsessions_max = 77\n"))
+    done = relay.command("reload", "--socket", str(relay.control))
+    check("server.recipients_max: 1000 -> 3" in done.stdout, done.stdout)
+    check("sessions_max: 20000 -> 77 (at the next start)" in done.stdout, done.stdout)
+    first.wait_for(20)
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        client.ehlo()
+        check(client.has_extn("limits") and "RCPTMAX=3" in client.esmtp_features["limits"], client.esmtp_features)
+    relay.configuration.write_text(before.replace(f"127.0.0.1:{dead}", first.address()))
+    relay.process.signal(signal.SIGHUP)
+
+    def offered():
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            client.ehlo()
+            return "RCPTMAX=1000" in client.esmtp_features["limits"]
+    until(offered, "SIGHUP to have the file read")
+
+
 def test_metrics_are_served(lab):
     metrics = free_port()
     sink = lab.sink()

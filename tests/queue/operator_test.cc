@@ -66,9 +66,23 @@ TEST_F(Operator, ListsWhatWaitsAndWhy) {
   EXPECT_EQ(bob.site, "org");
   EXPECT_EQ(bob.last_reply, "450 4.2.1 busy");
   EXPECT_EQ(bob.attempts, 1);
-  EXPECT_FALSE(bob.active);
+  EXPECT_EQ(bob.state, Queue::Listing::State::deferred);
   EXPECT_EQ(bob.size, Mail{}.content.size());
   EXPECT_NEAR(static_cast<double>((bob.next_attempt - station.world.wall()).count), 3'590'000,
+              1000);
+}
+
+TEST_F(Operator, SaysWhenAHeldSiteIsTriedAgain) {
+  station.peer = nullptr;
+  submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(list({})[0].state, Queue::Listing::State::ready);
+  station.queue->site_failed({0}, "connection refused", station.io->now() + minutes(5));
+  const auto entries = list({});
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(entries[0].state, Queue::Listing::State::held);
+  EXPECT_NE(entries[0].last_reply.find("connection refused"), std::string::npos);
+  EXPECT_NEAR(static_cast<double>((entries[0].next_attempt - station.world.wall()).count), 300'000,
               1000);
 }
 
@@ -177,7 +191,7 @@ TEST_F(Operator, ListsWhatIsUnderWay) {
   ASSERT_NE(job, nullptr);
   const auto entries = list({});
   ASSERT_EQ(entries.size(), 1U);
-  EXPECT_TRUE(entries[0].active);
+  EXPECT_EQ(entries[0].state, Queue::Listing::State::active);
   deliver(*job);
   station.queue->job_done(job);
 }

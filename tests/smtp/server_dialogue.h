@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,9 @@ class Talk final {
   explicit Talk(const ServerOptions& options = {}, bool relay_allowed = true, Cut cut = Cut::whole,
                 uint64_t seed = 0)
       : options_(options), session_(options_, relay_allowed), cut_(cut), random_(seed) {}
+  Talk(const ServerOptions& options, const ServerAccess& access, Cut cut = Cut::whole,
+       uint64_t seed = 0)
+      : options_(options), session_(options_, access), cut_(cut), random_(seed) {}
 
   // Greeted, and EHLO said; what was replied so far is forgotten.
   Talk& ready() {
@@ -75,7 +79,22 @@ class Talk final {
     session_.message_done(text);
   }
 
+  // Answers what AUTH asked, in the owner's way of `on_auth`, when it was held.
+  void answer_auth() {
+    const std::string asked = std::move(auth_asked_);
+    auth_asked_.clear();
+    on_auth(session_, asked);
+    piece({});
+  }
+
   ServerSession& session() { return session_; }
+
+  ServerAccess access_after_tls{.tls = true, .relay_allowed = true};
+  bool hold_tls = false;       // tls_started() is not called
+  bool hold_auth = false;      // on_auth only by answer_auth()
+  std::string sender_refusal;  // in place of accept_sender()
+  // Given "MECHANISM initial", "MECHANISM" or a response; answers by one of auth_...().
+  std::function<void(ServerSession&, const std::string&)> on_auth;
 
   bool hold_answers = false;     // message_done() only by answer()
   std::string refuse_message;    // in place of accept_message()
@@ -86,6 +105,7 @@ class Talk final {
   // What the owner was told, a line each; the content of a message only once it is complete.
   std::string told;
   std::vector<std::string> contents;
+  std::string discarded;  // behind STARTTLS
   bool closed = false, blocked = false;
 
   static std::string shown(const EnvelopeView& envelope) {
@@ -122,10 +142,15 @@ class Talk final {
         return;
       }
       if (blocked) {
+        EXPECT_TRUE(session_.blocked());
         waiting_ = rest;
         return;
       }
       act(step);
+      if (step.action == ServerSession::Action::start_tls) {  // what came with it is no TLS
+        discarded += rest;
+        return;
+      }
     }
   }
 
@@ -171,6 +196,32 @@ class Talk final {
         told += "close\n";
         closed = true;
         break;
+      case Action::start_tls:
+        told += "tls\n";
+        if (!hold_tls) session_.tls_started(access_after_tls);
+        break;
+      case Action::auth_begin:
+        auth_asked_ = std::string(session_.auth_mechanism());
+        if (step.has_response) auth_asked_ += " " + std::string(step.body);
+        told += "auth " + auth_asked_ + "\n";
+        if (!hold_auth) on_auth(session_, auth_asked_);
+        break;
+      case Action::auth_response:
+        auth_asked_ = step.body;
+        told += "response " + auth_asked_ + "\n";
+        if (!hold_auth) on_auth(session_, auth_asked_);
+        break;
+      case Action::auth_cancel:
+        told += "cancel\n";
+        break;
+      case Action::sender:
+        told += "sender <" + std::string(session_.envelope().reverse_path) + ">\n";
+        if (sender_refusal.empty()) {
+          session_.accept_sender();
+        } else {
+          session_.refuse_sender(sender_refusal);
+        }
+        break;
     }
   }
 
@@ -179,6 +230,7 @@ class Talk final {
   Cut cut_;
   Prng random_;
   std::string body_;
+  std::string auth_asked_;
   std::string waiting_;  // not taken while blocked
 };
 

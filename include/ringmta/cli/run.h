@@ -8,7 +8,7 @@
 
 #include <iosfwd>
 
-#include "ringmta/config/settings.h"
+#include "ringmta/config/load.h"
 
 namespace ringmta::cli {
 
@@ -28,7 +28,7 @@ struct Console {
   bool terminal = false;  // `out` is one: `top` may redraw
 };
 
-using Serve = int (*)(const config::Settings& settings);
+using Serve = int (*)(const config::Loaded& configuration);
 
 int run(int argc, const char* const* argv, const Console& console, Serve serve);
 

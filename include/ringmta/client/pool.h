@@ -69,6 +69,9 @@ class Pools final {
   // every address of this machine).
   void set_own_addresses(std::span<const SocketAddress> listening);
 
+  // Other options from now on, but for connections_max and deliver_to_loopback.
+  void reload(const ClientPoolOptions& options);
+
   void site_has_work(queue::SiteId site);  // from the queue
   // The operator wants mail tried now: hosts that failed are not spared any longer.
   void try_hosts_again();

@@ -51,4 +51,15 @@ uint64_t memory_at_limits(const Settings& settings);
 // Every key with the value in force, as a file that gives the same settings.
 std::string effective(const Settings& settings);
 
+// What differs between two configurations, key by key; "route" when routes came, went or changed
+// places.
+struct Change {
+  std::string key;        // "server.sessions_max", "route new: hosts"
+  std::string from, to;   // as TOML
+  bool at_start = false;  // takes effect at the next start only
+};
+std::vector<Change> changes(const Settings& from, const Settings& to);
+// Puts back into `fresh` what a running relay cannot change, so that it can obey the rest.
+void keep_until_start(Settings& fresh, const Settings& running);
+
 }  // namespace ringmta::config

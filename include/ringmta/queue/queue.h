@@ -130,6 +130,11 @@ class Queue final {
   void set_route_addresses(uint32_t route,
                            std::vector<ResolvedHost> hosts);  // from the supervisor, on change
 
+  // Other options from now on: limits, schedules, and which route serves which domain. Routes keep
+  // their number, names and kind (SMTP or LMTP); their addresses come by set_route_addresses().
+  // What waits for a route that does not serve its domain any more moves on in slices.
+  void reload(const QueueOptions& options);
+
   // A DSN that could not be stored yet (spool full) waits here; spool Done events whose tag has
   // kQueueTag set come here.
   void on_spool_done(const spool::Done& done);
@@ -140,6 +145,14 @@ class Queue final {
   // The operator's side; bounded slices: `cursor` 0 begins, the result's cursor 0 ends. `waiting`:
   // contents are on their way from disk, ask again with the result's cursor in a later turn.
   struct Listing {
+    enum class State : uint8_t {
+      ready,      // its turn comes next
+      held,       // its site cannot be reached, and is tried again at `next_attempt`
+      deferred,   // until `next_attempt`
+      active,     // an attempt is under way
+      unresolved  // what its domain is, is being found out; where that failed, again at
+                  // `next_attempt`
+    };
     struct Entry {
       MessageId id{};
       uint32_t recipient = 0;
@@ -147,7 +160,7 @@ class Queue final {
       WallTime arrival{}, next_attempt{};
       uint16_t attempts = 0;
       uint64_t size = 0;
-      bool active = false;
+      State state = State::ready;
     };
     std::vector<Entry> entries;
     uint64_t cursor = 0;

@@ -4,15 +4,16 @@
 //
 // Life: lock and recover the spool, start every shard, listen only when all of them stand; SIGTERM
 // and SIGINT stop intake, finish what is in flight within `shutdown_max` and keep the rest in the
-// spool; a second one ends at once. SIGHUP opens the event file anew (log rotation).
+// spool; a second one ends at once. SIGHUP reads the configuration anew, as `ringmta reload` does,
+// and opens the event file anew (log rotation).
 #pragma once
 
-#include "ringmta/config/settings.h"
+#include "ringmta/config/load.h"
 
 namespace ringmta::relay {
 
 // Runs until told to end. The exit status: 0 after an orderly end, 1 when it could not start (the
 // log says why).
-int serve(const config::Settings& settings);
+int serve(const config::Loaded& configuration);
 
 }  // namespace ringmta::relay

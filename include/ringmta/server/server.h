@@ -60,6 +60,8 @@ class Server final {
   void on_event(const ring::Event& event);      // Owner::listener and Owner::server
   void on_spool_done(const spool::Done& done);  // messages whose tag is ours (no top bit)
   bool flush();                                 // stage: replies leave
+  // Other options from now on, for sessions under way as well; listeners and sessions_max stay.
+  void reload(const ServerOptions& options);
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
   void abort_all();

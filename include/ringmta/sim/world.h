@@ -129,6 +129,8 @@ class World final {
   // The disk. Options may be changed at any time.
   DiskOptions& disk();
   void inject(const DiskFault& fault);
+  // Faults and resets asked for that have not struck yet never will.
+  void clear_faults();
   uint64_t disk_octets_used() const;
 
   // These Ios die as they are: their turns yield nothing any more, calls to them do nothing, their

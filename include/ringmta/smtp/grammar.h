@@ -7,9 +7,10 @@
 // and comes out as views into the text; nothing is copied, decoded or normalised. What is accepted
 // can stand between < and > of any other SMTP command as it is.
 //
-// Limits: RFC 5321 4.5.3.1. UTF-8 is counted in octets. A U-label is checked to be UTF-8 and to
-// contain no ASCII but letters, digits and hyphens; whether IDNA has a form of it is for whoever
-// looks it up.
+// Limits: RFC 5321 4.5.3.1, but for the 64 octets of a local part: those are the least a server
+// must take, and return paths that carry the recipient (VERP) are longer. Its path bounds it. UTF-8
+// is counted in octets. A U-label is checked to be UTF-8 and to contain no ASCII but letters,
+// digits and hyphens; whether IDNA has a form of it is for whoever looks it up.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,12 @@
 
 namespace ringmta::smtp {
 
-inline constexpr size_t kLocalPartMax = 64;
 inline constexpr size_t kDomainMax = 255;
 inline constexpr size_t kPathMax = 256;               // with < and >
 inline constexpr size_t kLabelMax = 63;               // of ASCII (RFC 1035 2.3.4)
 inline constexpr size_t kEnvelopeIdMax = 100;         // RFC 3461 4.4
 inline constexpr size_t kOriginalRecipientMax = 500;  // RFC 3461 4.2
+inline constexpr size_t kSubmitterMax = 500;          // RFC 4954 5
 
 enum class AddressFault : uint8_t { none, syntax, too_long };
 
@@ -63,6 +64,9 @@ bool is_xtext(std::string_view text);
 bool is_envelope_id(std::string_view text);
 // addr-type ";" xtext; with `utf8` and type "utf-8" octets above 127 as well (RFC 6533 3).
 bool is_original_recipient(std::string_view text, bool utf8);
+
+// The value of MAIL's AUTH=: "<>", or a mailbox in xtext (RFC 4954 5).
+bool is_submitter(std::string_view text);
 
 // NOTIFY= as bits of Notify; 0: not a valid value.
 uint8_t parse_notify(std::string_view text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The ESMTP server as a state machine without I/O (RFC 5321, 1870, 2034, 2920, 3030, 3461, 6152,
-// 6531, 9422).
+// The ESMTP server as a state machine without I/O (RFC 5321, 1870, 2034, 2920, 3030, 3207, 3461,
+// 4954, 6152, 6531, 9422).
 //
 // The insight: bytes go in by step(), which stops at each point where somebody else must act, and
 // says so. Nothing in here knows sockets, clocks, memory budgets or disks; that makes the machine
@@ -14,6 +14,11 @@
 // Replies wait for the disk without stopping the session: after `message_end` the place of its
 // reply is kept open while pipelined commands go on, and nothing behind the open place leaves
 // before it is filled. At most kPendingMax places are open, then step() answers `blocked`.
+//
+// TLS and credentials are the owner's. STARTTLS stops the machine until tls_started(), which
+// forgets all that the client has said (RFC 3207 4.2). AUTH stops it at each response; the owner's
+// answer may come much later, from another thread's work: until then step() takes nothing and
+// answers `blocked`, so what the client sent behind stays in order and is read as what it then is.
 //
 // What is stricter than elsewhere, because a next hop might read it otherwise: content with a bare
 // CR, a bare LF or a NUL is refused (554 5.6.0) after it was read to its end; a command line that
@@ -56,14 +61,41 @@ struct ServerOptions {
   bool dsn = true;
 };
 
+// What one client may do and is offered, beyond ServerOptions. The owner decides it by listener and
+// network, and again when TLS begins and when the client has authenticated.
+struct ServerAccess {
+  bool tls = false;             // the session runs over TLS
+  bool starttls = false;        // STARTTLS is offered (and then there is no TLS yet)
+  bool tls_required = false;    // until there is: 530 5.7.0
+  bool relay_allowed = false;   // to any recipient; otherwise each RCPT gets 550 5.7.1
+  bool auth_required = false;   // until the client has authenticated, MAIL gets 530 5.7.0
+  bool auth_after_tls = false;  // AUTH is not offered, but will be over TLS: 538 5.7.11 until then
+  bool ask_sender = false;      // tell Action::sender at each MAIL
+  // What AUTH offers, as EHLO lists it: "PLAIN SCRAM-SHA-256"; empty: no AUTH. Outlives the
+  // session.
+  std::string_view mechanisms{};
+};
+
 class ServerSession final {
  public:
   static constexpr uint32_t kPendingMax = 8;
+  static constexpr uint32_t kAuthLineMax = 12'288;  // octets of AUTH and its responses, CRLF
+                                                    // included (RFC 4954 4)
 
   enum class Action : uint8_t {
     more,     // all given octets are consumed; come back with more
     blocked,  // kPendingMax messages (or as much text as one may hold) wait for a reply before
-              // them: call step() again after message_done()
+              // them, or the owner has an answer to give to AUTH: call step() again when blocked()
+              // is over
+    start_tls,      // send the output, drop what is left of the input, do the handshake, then
+                    // tls_started(); step() takes nothing until then
+    auth_begin,     // AUTH: the mechanism is auth_mechanism(), its initial response is `body` if
+                    // `has_response`; answer by one of auth_...() now or later
+    auth_response,  // the response to a challenge, decoded, is `body`; answer likewise
+    auth_cancel,    // the client gave up, or sent no base64: drop the exchange, there is nothing to
+                    // answer
+    sender,         // MAIL was acceptable (only with ServerAccess::ask_sender): envelope() has the
+                    // reverse-path; answer by accept_sender() or refuse_sender() before step()
     message_begin,  // DATA or first BDAT was acceptable: answer by accept_message() or
                     // refuse_message() before step()
     body,           // store `body`; it is valid until the next step()
@@ -78,10 +110,12 @@ class ServerSession final {
     size_t consumed = 0;  // octets of the input used up by this step
     Action action = Action::more;
     std::string_view body{};
+    bool has_response = false;  // with auth_begin: `body` is an initial response (maybe empty)
   };
 
-  // `relay_allowed`: the client may send to any recipient; otherwise each RCPT gets 550 5.7.1.
-  ServerSession(const ServerOptions& options, bool relay_allowed);
+  ServerSession(const ServerOptions& options, const ServerAccess& access);
+  ServerSession(const ServerOptions& options, bool relay_allowed)
+      : ServerSession(options, ServerAccess{.relay_allowed = relay_allowed}) {}
 
   void greet();                                // writes the 220 banner
   void greet_refused(std::string_view reply);  // e.g. "421 4.3.2 too many sessions"; then only
@@ -97,6 +131,19 @@ class ServerSession final {
   // Fills the oldest open place: "250 2.0.0 Ok: queued as ..." or "452 4.3.1 ...", without CRLF. In
   // order of message_end.
   void message_done(std::string_view reply);
+
+  // After start_tls: the handshake is done. The client begins anew, unauthenticated, with `access`
+  // (whose `tls` is set). If the handshake fails there is nobody left to talk to: close.
+  void tls_started(const ServerAccess& access);
+
+  // Answers to auth_begin and auth_response, one for each. The views that step() gave are wiped.
+  void auth_challenge(Bytes challenge);             // 334 and its base64
+  void auth_succeeded(const ServerAccess& access);  // 235 2.7.0; what holds from now on
+  void auth_failed(std::string_view reply);         // "535 5.7.8 ...", "454 4.7.0 ..."; 421 closes
+
+  void accept_sender();
+  void refuse_sender(std::string_view reply);  // "553 5.7.1 ..."
+
   // Idle or transaction timeout, shutdown: writes e.g. "421 4.4.2 ..." (behind open places) and
   // ends the session.
   void end(std::string_view reply);
@@ -110,16 +157,18 @@ class ServerSession final {
   uint64_t declared_size() const { return declared_size_; }  // SIZE=, 0 when absent
   bool in_content() const { return arriving_; }  // between message_begin and its end or abort
   bool in_transaction() const;                   // between MAIL and its end
+  uint32_t transactions() const { return transactions_; }  // MAIL commands that were accepted
   uint32_t pending() const { return pending_count_; }
+  bool blocked() const;  // step() would answer `blocked` (or take nothing before tls_started())
+  const ServerAccess& access() const { return access_; }
+  bool authenticated() const { return authenticated_; }
+  std::string_view auth_mechanism() const { return mechanism_; }  // in upper case; the last tried
 
   // Appends what may leave now to `into` and forgets it.
   void take_output(std::string& into);
   bool has_output() const;
 
  private:
-  // STARTTLS and AUTH belong among these (src/smtp/server_commands.cc): AUTH brings a state that
-  // reads lines of another kind, STARTTLS an action for the owner, after which all that the client
-  // has said is forgotten.
   enum class State : uint8_t {
     silent,           // before greet()
     turned_away,      // greet_refused(): QUIT or nothing
@@ -128,6 +177,10 @@ class ServerSession final {
     data,             // content by DATA; read to its end even when refused
     chunk,            // octets of a BDAT; likewise
     chunk_swallowed,  // octets of a BDAT that was refused before they came
+    sender,           // sender was told, the owner has not answered
+    tls,              // STARTTLS was answered: nothing until tls_started()
+    auth,             // the owner owes an answer to AUTH
+    auth_line,        // the client owes a response to a challenge
     closed
   };
 
@@ -150,6 +203,15 @@ class ServerSession final {
   void on_verify(std::string_view arguments);
   void on_quit(std::string_view arguments);
 
+  // server_security.cc
+  void on_starttls(std::string_view arguments);
+  void on_auth(std::string_view arguments);
+  void on_auth_line(std::string_view line);
+  void cancel_auth(std::string_view reply);
+  bool decode_response(std::string_view text);
+  void wipe_credentials();
+  size_t line_limit(std::string_view piece) const;
+
   // server_envelope.cc
   void on_mail(std::string_view arguments);
   void on_recipient(std::string_view arguments);
@@ -168,14 +230,18 @@ class ServerSession final {
   void refuse_arrived();  // the reply to content read to its end
 
   const ServerOptions& options_;
-  bool relay_allowed_;
+  ServerAccess access_;
   State state_ = State::silent;
 
   // What step() has to tell next; several may be due, in this order.
-  bool abort_due_ = false, begin_due_ = false, end_due_ = false, close_due_ = false;
+  bool abort_due_ = false, sender_due_ = false, begin_due_ = false, end_due_ = false,
+       tls_due_ = false, auth_due_ = false, auth_cancel_due_ = false, close_due_ = false;
   bool end_told_ = false;  // message_end was the last step: the envelope goes with the next
 
   bool esmtp_ = false;
+  bool authenticated_ = false;
+  bool has_response_ = false;      // AUTH came with an initial response
+  bool auth_began_ = false;        // auth_begin was told (the next is auth_response)
   bool mail_given_ = false;        // a transaction is open
   bool recipients_tried_ = false;  // RCPT was said in it
   bool arriving_ = false;          // between message_begin and message_end or message_abort
@@ -190,8 +256,10 @@ class ServerSession final {
   ContentScanner scanner_;
   EnvelopeStore envelope_;
   std::string helo_;
-  std::string line_;     // the beginning of a line that was cut
-  std::string refusal_;  // of the message in arrival, to be given when it has been read
+  std::string line_;  // the beginning of a line that was cut
+  std::string mechanism_;
+  std::string response_;  // decoded; wiped when it has been answered
+  std::string refusal_;   // of the message in arrival, to be given when it has been read
   uint64_t declared_size_ = 0;
   uint64_t chunk_size_ = 0, chunk_left_ = 0;
   uint64_t line_octets_ = 0;  // of a line that is too long

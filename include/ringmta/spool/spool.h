@@ -141,6 +141,9 @@ class Spool final {
       const;  // message memory is at its budget: begin no new message (452 4.3.1), evict
   bool memory_exhausted() const;  // a hard limit (budget + 25 %): refuse content in arrival too
 
+  // Head, trace lines and content of one message together: more does not fit in a segment.
+  uint64_t message_octets_max() const;
+
   // Next id of this shard (unique in the spool, increasing).
   MessageId next_id();
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// ringmta-simulate: runs seeds, and tells those that showed what may not be.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "ringmta/base/log.h"
+#include "simulation.h"
+
+namespace {
+
+using namespace ringmta::simulation;
+
+struct Options {
+  uint64_t first = 1, seeds = 100;
+  bool plan = false, twice = false, log = false, keep_going = false, quiet = false;
+};
+
+struct Sum {
+  uint64_t runs = 0, bad = 0, kept = 0, copies = 0, notices = 0, crashes = 0;
+  int64_t simulated_ms = 0;
+};
+
+// False: the run showed something.
+bool one(uint64_t seed, const Options& options, Sum& sum) {
+  const Plan plan = Plan::of(seed);
+  if (options.plan) fmt::print("{}\n", text(plan));
+  const Outcome outcome = run(plan);
+  std::vector<std::string> violations = outcome.violations;
+  if (options.twice) {
+    const Outcome again = run(plan);
+    if (again.trace != outcome.trace) violations.emplace_back("two runs of this seed differ");
+  }
+  ++sum.runs;
+  sum.kept += outcome.kept;
+  sum.copies += outcome.copies;
+  sum.notices += outcome.notices;
+  sum.crashes += outcome.crashes;
+  sum.simulated_ms += outcome.simulated.count;
+  if (options.plan) {
+    fmt::print(
+        "  {} kept, {} refused, {} unknown; {} copies, {} notices; {} crashes; {} s; trace "
+        "{:016x}\n",
+        outcome.kept, outcome.refused, outcome.unknown, outcome.copies, outcome.notices,
+        outcome.crashes, outcome.simulated.count / 1000, outcome.trace);
+  }
+  if (violations.empty()) return true;
+  ++sum.bad;
+  fmt::print("{}\n", text(plan));
+  for (size_t i = 0; i < violations.size() && i < 20; ++i) fmt::print("  {}\n", violations[i]);
+  if (violations.size() > 20) fmt::print("  and {} more\n", violations.size() - 20);
+  std::fflush(stdout);
+  return false;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Runs a whole relay in simulated worlds, one per seed, and checks its promises.");
+  app.add_option("--first", options.first, "the first seed")->capture_default_str();
+  app.add_option("--seeds", options.seeds, "how many")->capture_default_str();
+  app.add_flag("--plan", options.plan, "say what each seed means and what came of it");
+  app.add_flag("--twice", options.twice, "run each seed twice; both must be the same");
+  app.add_flag("--log", options.log, "show the relay's log");
+  app.add_flag("--keep-going", options.keep_going, "do not stop at the first that fails");
+  CLI11_PARSE(app, argc, argv);
+  if (!options.log) std::freopen("/dev/null", "w", stderr);
+  ringmta::set_log_level(options.log ? ringmta::LogLevel::debug : ringmta::LogLevel::error);
+  Sum sum;
+  const auto begun = std::chrono::steady_clock::now();
+  for (uint64_t seed = options.first; seed < options.first + options.seeds; ++seed) {
+    if (!one(seed, options, sum) && !options.keep_going) break;
+  }
+  const double took =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  fmt::print(
+      "{} runs, {} bad: {} messages kept, {} copies, {} notices, {} crashes; {:.1f} h simulated in "
+      "{:.1f} s\n",
+      sum.runs, sum.bad, sum.kept, sum.copies, sum.notices, sum.crashes,
+      static_cast<double>(sum.simulated_ms) / 3.6e6, took);
+  return sum.bad == 0 ? 0 : 1;
+}
