@@ -130,7 +130,7 @@ class Load:
         self.runs += 1
         return [self.options.build / "tools/ringmta-load", "--target", f"127.0.0.1:{port}", "--messages", messages,
                 "--size", size, "--sessions", sessions, "--pipelining", self.mode.pipelining, "--quiet", "--json",
-                "--connect-patience", 60, "--timeout", 10, *once, *self.mode.load_options]
+                "--connect-patience", 60, "--timeout", 30, *once, *self.mode.load_options]
 
     def start(self, port, messages, size):
         self.group = Group(f"load-{self.runs}", self.directory)
