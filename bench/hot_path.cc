@@ -40,7 +40,7 @@ struct Stack {
 };
 Stack stacks[kStacksMax];
 size_t stacks_used = 0;
-bool counting = false, within = false;
+bool asked = false, counting = false, within = false;
 
 void count_allocation() {
   if (!counting || within) return;
@@ -263,7 +263,7 @@ class Ends final {
   asm volatile("" ::: "memory");
 }
 [[gnu::noinline]] void turn_measured(void* loop) {
-  counting = true;
+  counting = asked;
   static_cast<shard::Loop*>(loop)->turn();
   counting = false;
 }
@@ -307,6 +307,7 @@ void run(const Options& options) {
     world.run_for(Milliseconds{100});  // what a message leaves to do
   };
   through(options.warm);
+  asked = options.allocations;
   world.drive(relay.loop().io(), &relay.loop(), turn_measured);
   const ring::IoCounters before = relay.loop().io().counters();
   through(options.messages);
