@@ -36,11 +36,11 @@ struct ServerCounters {
   uint64_t recipients = 0;        // of the accepted messages
   uint64_t octets = 0;            // of the accepted contents
   uint64_t timeouts = 0;
-  uint64_t tls_sessions = 0;    // now
-  uint64_t tls_handshakes = 0;  // that succeeded
-  uint64_t tls_resumed = 0;     // of these
-  uint64_t tls_failures = 0;    // handshakes and sessions that failed
-  uint64_t tls_timeouts = 0;    // handshakes that took too long
+  uint64_t tls_sessions = 0;     // now
+  uint64_t tls_handshakes = 0;   // that succeeded
+  uint64_t tls_resumed = 0;      // of these
+  uint64_t tls_failures = 0;     // handshakes and sessions that failed
+  uint64_t tls_timeouts = 0;     // handshakes that took too long
   uint64_t auth_attempts = 0;    // AUTH commands that began an exchange
   uint64_t auth_successes = 0;   // 235
   uint64_t auth_failures = 0;    // 535: wrong name, password or proof
