@@ -86,9 +86,9 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
     row("with TLS", addresses_text(s.server.tls.listeners));
   }
   if (s.server.tls.offered()) {
-    row("certificates",
-        listed(s.server.tls.certificates,
-               [](const server::CertificateFiles& files) { return files.certificate; }));
+    row("certificate", listed(s.server.tls.certificates, [](const server::CertificateFiles& files) {
+          return files.certificate;
+        }));
   }
   row("relays for", listed(s.server.relay_networks, [](const Network& n) { return n.text(); }));
   row("limits", fmt::format("messages of {}, {} recipients each, {} sessions a shard",
