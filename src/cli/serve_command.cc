@@ -82,6 +82,14 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
   row("relay", fmt::format("{}, RingMTA {}", s.hostname, kVersion));
   row("shards", shards_text(s));
   row("listens on", addresses_text(s.server.listeners));
+  if (!s.server.tls.listeners.empty()) {
+    row("with TLS", addresses_text(s.server.tls.listeners));
+  }
+  if (s.server.tls.offered()) {
+    row("certificate", listed(s.server.tls.certificates, [](const server::CertificateFiles& files) {
+          return files.certificate;
+        }));
+  }
   row("relays for", listed(s.server.relay_networks, [](const Network& n) { return n.text(); }));
   row("limits", fmt::format("messages of {}, {} recipients each, {} sessions a shard",
                             format_size(s.server.session.message_size_max),

@@ -123,7 +123,7 @@ ParsedOptions parse_load_options(int argc, char** argv) {
                  "octet. Certificates are not verified")
       ->transform(CLI::CheckedTransformer(tls, CLI::ignore_case))
       ->option_text("off|starttls|implicit [off]");
-  app.add_flag("!--tls-no-resumption", options.tls_resumption,
+  app.add_flag("--tls-no-resumption", options.tls_no_resumption,
                "a full handshake for every connection");
   app.add_option("--auth", auth, "log in by AUTH PLAIN; the password is the first line of the file")
       ->option_text("USER:FILE");

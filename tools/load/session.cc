@@ -261,7 +261,7 @@ void Session::begin_tls() {
   if (sending_) return;
   tls::Peer peer;
   const std::string name = worker_.io().peer(stream_).host_text();
-  if (worker_.options().tls_resumption) peer.name = name;
+  if (!worker_.options().tls_no_resumption) peer.name = name;
   tls_.emplace(worker_.tls(), peer);
   on_sealed({});
 }
