@@ -238,6 +238,8 @@ void Server::Impl::resume_if_possible(Session& session) {
   // Not to look before what blocked it has been answered.
   if (session.blocked && !session.machine.blocked()) session.blocked = false;
   if (session.paused()) return;
+  if (session.machine.has_news()) process(session, {});  // the answer itself gave it something
+  if (session.paused() || session.closing) return;
   take_input(session, {});  // a command that was taken already, or the rest of a TLS record
   if (!session.paused() && !session.closing) loop.io().read(session.stream);
 }

@@ -37,8 +37,6 @@ std::vector<std::string> texts(const std::vector<T>& elements) {
   return all;
 }
 
-#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-
 using Texts = std::vector<std::string>;
 
 // clang-format off
@@ -87,15 +85,6 @@ const Row kRows[] = {
     {"server.timeouts.handshake", "\"9s\"", [](S s) { return s.server.timeouts.handshake == seconds(9); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
-    {"server.timeouts.handshake", "\"20s\"", [](S s) { return s.server.timeouts.handshake == seconds(20); }},
-    {"server.listen_tls", "[\"192.0.2.1\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465"}; }},
-    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
-    {"server.tls.client_roots", "\"/etc/clients.pem\"", [](S s) { return s.server.tls.client_roots == "/etc/clients.pem"; }},
-    {"server.tls.client_fingerprints", "[\"" FINGERPRINT "\"]", [](S s) { return s.server.tls.client_fingerprints == Texts{FINGERPRINT}; }},
-    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
-    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
-    {"server.tls.certificate.certificate", "\"/etc/other.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/etc/other.pem"; }},
-    {"server.tls.certificate.key", "\"/etc/other.key\"", [](S s) { return s.server.tls.certificates.back().key == "/etc/other.key"; }},
     {"dkim.on_failure", "\"send_unsigned\"", [](S s) { return s.server.dkim.on_failure == dkim::OnFailure::send_unsigned; }},
     {"dkim.slice", "\"7ms\"", [](S s) { return s.server.dkim.slice == Milliseconds{7}; }},
     {"dkim.waiting_max", "\"128MiB\"", [](S s) { return s.server.dkim.waiting_max == 128 << 20; }},

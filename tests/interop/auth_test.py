@@ -2,16 +2,19 @@
 """Users log in with the programs they have: swaks, Python's smtplib, msmtp with GNU SASL. And with
 octets no program sends, by hand.
 
-TLS is not needed for any of it: loopback is exempted. SCRAM's other side is GNU SASL's.
+Loopback is exempted from TLS where a test does not say otherwise. SCRAM's other side is GNU SASL's.
 """
 
 import base64
+import hashlib
+import hmac
 import os
 import smtplib
 import socket
+import ssl
 import subprocess
 
-from harness import check, equal, main, program, tool, until
+from harness import check, equal, load, main, program, tool, until
 
 PASSWORD = "p3ncil with blanks=,and commas"
 
@@ -29,12 +32,12 @@ def add_user(lab, name, password=PASSWORD, options=""):
     return users
 
 
-def relay_with_users(lab, *more, exempt='"127.0.0.0/8"', hosts=None):
+def relay_with_users(lab, *more, exempt='"127.0.0.0/8"'):
     """Nobody may relay but who has logged in."""
     users = lab.directory / "users"
-    if hosts is None:
-        hosts = [lab.sink().address()]
-    relay = lab.relay(hosts, sections=f'[auth]\nusers = "{users}"\nclear_networks = [{exempt}]\n' + "\n".join(more))
+    sections = [line for line in more if line.startswith("[")]
+    keys = [f'users = "{users}"', f"clear_networks = [{exempt}]", *(line for line in more if line not in sections)]
+    relay = lab.relay([lab.sink().address()], sections="\n".join(["[auth]", *keys, *sections]) + "\n")
     text = relay.configuration.read_text().replace("[server]\n", '[server]\nrelay_networks = ["192.0.2.0/24"]\n')
     relay.process.stop()
     relay.configuration.write_text(text)
@@ -109,6 +112,126 @@ def test_gsasl_by_scram_finds_that_the_server_knows_the_password(lab):
     done = gsasl(PASSWORD)
     check("235 2.7.0" in done.stdout, done.stdout + done.stderr)
     check("235 2.7.0" not in gsasl("wrong").stdout, "a wrong password is refused")
+
+
+def certificate(lab):
+    """A section with one of the test's own, for relay.test."""
+    chain, key = lab.directory / "chain.pem", lab.directory / "key.pem"
+    done = subprocess.run([tool("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                           "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=relay.test",
+                           "-addext", "subjectAltName=DNS:relay.test,IP:127.0.0.1", "-keyout", key, "-out", chain],
+                          capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 0, done.stderr)
+    return f'[[server.tls.certificate]]\ncertificate = "{chain}"\nkey = "{key}"'
+
+
+def test_over_tls_only(lab):
+    add_user(lab, "ann")
+    relay = relay_with_users(lab, certificate(lab), exempt='"192.0.2.0/24"')
+    equal(Raw(relay).ask(plain("ann", PASSWORD))[:10], "538 5.7.11", "not before STARTTLS")
+    context = ssl.create_default_context(cafile=str(lab.directory / "chain.pem"))
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        client.ehlo("client.test")
+        check("auth" not in client.esmtp_features, client.esmtp_features)
+        client.starttls(context=context)
+        client.ehlo("client.test")
+        equal(client.esmtp_features["auth"].split(), ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"],
+              "what is offered")
+        code, _ = client.docmd("AUTH", "PLAIN " + encoded(b"\0ann\0wrong").decode())
+        equal(code, 535, "a wrong password, told late")
+        client.login("ann", PASSWORD)
+        client.sendmail("ann@load.test", ["bob@sink.test"], "Subject: hello\n\nhello\n")
+    (event,) = relay.wait_for_events("received", 1)
+    equal((event["user"], event["protocol"]), ("ann", "ESMTPSA"), "how it came")
+
+
+def scram_plus(connection, user, password, binding):
+    """A client of SCRAM-SHA-256-PLUS, apart from all of the relay's own code; the last reply."""
+    def ask(line):
+        connection.sendall(line + b"\r\n")
+        return connection.recv(4096)
+    gs2, bare = b"p=tls-exporter,,", b"n=" + user + b",r=fyko+d2lbbFgONRv9qkxdawL"
+    answer = ask(b"AUTH SCRAM-SHA-256-PLUS " + encoded(gs2 + bare))
+    if not answer.startswith(b"334 "):
+        return answer
+    first = base64.b64decode(answer[4:])
+    nonce, salt, iterations = (part[2:] for part in first.split(b","))
+    salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(salt), int(iterations))
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    without = b"c=" + encoded(gs2 + binding) + b",r=" + nonce
+    message = bare + b"," + first + b"," + without
+    signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+    proof = bytes(a ^ b for a, b in zip(key, signature))
+    answer = ask(encoded(without + b",p=" + encoded(proof)))
+    if not answer.startswith(b"334 "):
+        return answer
+    proved = base64.b64decode(answer[4:])
+    own = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
+    equal(proved, b"v=" + encoded(own), "the server's proof")
+    return ask(b"")
+
+
+def test_scram_bound_to_another_connection_is_refused(lab):
+    """Python 3.11 cannot export keying material, so the octets are wrong, and that must show."""
+    add_user(lab, "ann")
+    relay = relay_with_users(lab, certificate(lab), 'delay_max = "0s"')
+    context = ssl.create_default_context(cafile=str(lab.directory / "chain.pem"))
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+        client.starttls(context=context)
+        client.ehlo("client.test")
+        answer = scram_plus(client.sock, b"ann", PASSWORD.encode(), b"x" * 32)
+        check(answer.startswith(b"535 5.7.8"), answer)
+        # And who would have used -PLUS, had it been offered to him, is told that it is.
+        code, words = client.docmd("AUTH", "SCRAM-SHA-256 " + encoded(b"y,,n=ann,r=abcdefgh").decode())
+        equal((code, words[:5]), (535, b"5.7.8"), "a downgrade")
+
+
+class OverOpenssl:
+    """A connection made by OpenSSL, which tells the octets that bind to it (RFC 9266)."""
+
+    def __init__(self, lab, relay):
+        self.process = subprocess.Popen(
+            [tool("openssl", "openssl"), "s_client", "-connect", relay.address(), "-starttls", "smtp", "-crlf",
+             "-nocommands", "-CAfile", lab.directory / "chain.pem", "-keymatexport", "EXPORTER-Channel-Binding",
+             "-keymatexportlen", "32"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.binding = None
+        while self.binding is None:
+            line = self.process.stdout.readline()
+            check(line, "OpenSSL ended")
+            if b"Keying material: " in line:
+                self.binding = bytes.fromhex(line.split(b": ")[1].decode().strip())
+
+    def sendall(self, octets):
+        self.process.stdin.write(octets.replace(b"\r\n", b"\n"))
+        self.process.stdin.flush()
+
+    def recv(self, _):
+        """The last line of the next reply; OpenSSL has words of its own in between."""
+        while True:
+            line = self.process.stdout.readline()
+            check(line, "OpenSSL ended")
+            if line[:3].isdigit() and line[3:4] == b" ":
+                return line
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+def test_scram_plus_over_openssl(lab):
+    add_user(lab, "ann")
+    relay = relay_with_users(lab, certificate(lab), 'delay_max = "0s"', exempt='"192.0.2.0/24"')
+    for password, wanted in ((PASSWORD, b"235 2.7.0"), ("wrong", b"535 5.7.8")):
+        client = OverOpenssl(lab, relay)
+        client.sendall(b"NOOP\r\n")
+        while not client.recv(0).startswith(b"250 2.0.0"):
+            pass
+        client.sendall(b"EHLO client.test\r\n")
+        client.recv(0)
+        answer = scram_plus(client, b"ann", password.encode(), client.binding)
+        check(answer.startswith(wanted), answer)
+        client.close()
 
 
 class Raw:
@@ -214,6 +337,22 @@ def test_many_at_once_and_one_per_message(lab):
         equal(client.ask(plain("ann", "x"))[:9], "235 2.7.0", "one more")
         client.socket.close()
     until(lambda: relay.total("server", "auth_successes") == 250, "the counter")
+
+
+def test_the_load_generator_logs_in(lab):
+    add_user(lab, "ann")
+    secret, wrong = lab.directory / "secret", lab.directory / "wrong"
+    secret.write_text(PASSWORD + "\n")
+    wrong.write_text("wrong\n")
+    relay = relay_with_users(lab, certificate(lab), 'delay_max = "0s"', exempt='"192.0.2.0/24"')
+    report = load(relay, "--messages", "200", "--sessions", "10", "--messages-per-session", "1", "--tls", "starttls",
+                  "--auth", f"ann:{secret}")
+    equal(report["accepted"], 200, "accepted")
+    relay.wait_for_total("server", "auth_successes", report["connections"])
+    done = subprocess.run([program("RINGMTA_LOAD"), "--target", relay.address(), "--messages", "1", "--quiet",
+                           "--connect-patience", "1", "--tls", "starttls", "--auth", f"ann:{wrong}"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 1, done.stderr)
 
 
 def test_a_reload_brings_new_users_and_bad_lines_change_nothing(lab):

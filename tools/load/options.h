@@ -38,6 +38,7 @@ struct LoadOptions {
   uint32_t timeout_s = 60;           // for each reply
   uint32_t connect_patience_s = 10;  // how long a session keeps trying to connect
   LoadTls tls = LoadTls::off;
+  std::string auth;            // the whole AUTH command; empty: no log-in
   bool tls_resumption = true;  // further connections resume the TLS session of an earlier one
   std::string hello = "ringmta-load.test";
   bool json = false;

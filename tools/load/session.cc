@@ -31,7 +31,7 @@ void Session::connect(const SocketAddress& target) {
   expected_first_ = 0;
   replies_.reset();
   messages_started_ = 0;
-  starttls_waits_ = tls_waits_ = has_starttls_ = false;
+  starttls_waits_ = auth_waits_ = tls_waits_ = has_starttls_ = false;
   greet_waits_ = {};
   sending_ = quit_sent_ = reset_needed_ = said_helo_ = large_data_in_flight_ = false;
   out_.clear();
@@ -99,6 +99,7 @@ void Session::on_event(const ring::Event& event) {
       }
       if (!greet_waits_.empty()) greet(greet_waits_);
       if (starttls_waits_) ask_for_tls();
+      if (auth_waits_) log_in();
       if (tls_waits_) begin_tls();
       advance();
       break;

@@ -69,6 +69,7 @@ class Session final {
     greeting,
     hello,
     starttls,
+    auth,
     reset,
     mail,
     recipient,
@@ -131,6 +132,7 @@ class Session final {
   void on_end_reply(Transaction& transaction, int code, std::string_view text);
   void greet(std::string_view command);
   void ask_for_tls();
+  void log_in();
   void on_lost(int error);
   void close(ring::CloseMode mode);
   void drop_transactions();
@@ -145,6 +147,7 @@ class Session final {
   bool said_helo_ = false;
   std::string_view greet_waits_;  // "EHLO " or "HELO ", for the send in flight; and so do these
   bool starttls_waits_ = false;
+  bool auth_waits_ = false;
   bool tls_waits_ = false;
   bool gave_up_ = false;
   bool has_size_ = false;

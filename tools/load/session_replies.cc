@@ -76,6 +76,8 @@ void Session::on_reply(int code, std::string_view text) {
           return;
         }
         ask_for_tls();
+      } else if (code == 250 && !worker_.options().auth.empty()) {
+        log_in();
       } else if (code == 250) {
         state_ = State::open;
         trying_since_ = {};
@@ -100,6 +102,18 @@ void Session::on_reply(int code, std::string_view text) {
       worker_.counts().connections_failed.add();
       worker_.counts().connect_error =
           "STARTTLS answered with " + std::to_string(code) + " " + std::string(text);
+      close(ring::CloseMode::graceful);
+      return;
+    case Command::auth:
+      if (code == 235) {
+        state_ = State::open;
+        trying_since_ = {};
+        return;
+      }
+      worker_.counts().refused(code, text);
+      worker_.counts().connections_failed.add();
+      worker_.counts().connect_error =
+          "AUTH answered with " + std::to_string(code) + " " + std::string(text);
       close(ring::CloseMode::graceful);
       return;
     case Command::reset:
@@ -141,6 +155,14 @@ void Session::ask_for_tls() {
   if (sending_) return;
   out_ = "STARTTLS\r\n";
   emit(Command::starttls);
+  flush();
+}
+
+void Session::log_in() {
+  auth_waits_ = sending_;
+  if (sending_) return;
+  out_ = worker_.options().auth;
+  emit(Command::auth);
   flush();
 }
 
