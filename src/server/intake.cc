@@ -241,6 +241,7 @@ void Server::Impl::message_end(Session& session) {
       sign(session, pending, {id, tag, head, trace, pieces, session.gathering})) {
     return;
   }
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   if (session.gathering != nullptr) {
     stored = spool.store_gathered(id, head, trace, session.gathering, tag);
     session.gathering = nullptr;

@@ -120,9 +120,11 @@ void Signing::fill(const Ended& message, SigningJob& job) {
   for (const smtp::RecipientView& one : message.head.envelope.recipients) job.envelope.add(one);
   job.client = message.head.info.client;
   job.tenant = message.head.info.tenant;
+  job.user = message.head.info.user;
   job.info = message.head.info;
   job.info.client = job.client;
   job.info.tenant = job.tenant;
+  job.info.user = job.user;
   job.trace = message.trace;
   job.gathered = message.gathered;
   job.content.clear();

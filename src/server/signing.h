@@ -36,7 +36,7 @@ struct SigningJob {
   uint64_t tag = 0;
   smtp::EnvelopeStore envelope;
   spool::MessageInfo info;  // its views are into the texts below
-  std::string client, tenant;
+  std::string client, tenant, user;
   std::string trace;    // in front of it the signatures, when they are made
   std::string content;  // whole, in wire form; or
   spool::Gathering* gathered = nullptr;

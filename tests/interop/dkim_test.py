@@ -199,8 +199,9 @@ def test_a_reload_exchanges_keys_and_a_bad_one_changes_nothing(lab):
         relay.configuration.write_text(whole.split("# keys\n")[0] + "# keys\n" + text)
 
     def signed_by(name):
+        before = len(recorded(sink))
         client.send(simple("a@example.com"), f"{name}@sink.test")
-        return [selector for _, selector in signatures(arrived(sink, len(recorded(sink)) + 1)[name])]
+        return [selector for _, selector in signatures(arrived(sink, before + 1)[name])]
     equal(signed_by("none"), [], "without keys")
     with_keys(old.toml)
     relay.command("reload", "--socket", str(relay.control))

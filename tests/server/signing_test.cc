@@ -4,10 +4,12 @@
 // loop and by who is answered first; no clock is asked.
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
 #include "../dkim/test_keys.h"
+#include "ringmta/base/base64.h"
 #include "station.h"
 
 namespace ringmta::server {
@@ -279,6 +281,48 @@ TEST_F(SigningTest, AMessageIsSignedByTheKeysItBeganWith) {
   client.say(mail("a@signed.example"));
   ASSERT_TRUE(run([&] { return stored.size() == 2; }));
   EXPECT_EQ(signatures_on(stored[1]), 0U);
+}
+
+// The user's tenant chooses the key, and both are kept though the session is gone before its
+// message is signed.
+TEST_F(SigningTest, AUsersTenantChoosesTheKeyAndStaysWithTheMessage) {
+  const std::string kUser = "a-user-with-a-name-that-fits-in-no-short-string";
+  const std::string kTenant = "a-tenant-with-a-name-that-fits-in-no-short-string";
+  key("rsa.pem", "others");
+  options.dkim.keys[0].tenants = {"someone else"};
+  key("rsa.pem", "theirs");
+  options.dkim.keys[1].tenants = {kTenant};
+  std::vector<sasl::UserFault> faults;
+  options.auth.users = sasl::Users::parse(
+      sasl::user_line(kUser, sasl::make_verifier("pencil", "salt of 16 octet", 4096)) +
+          ":tenant=" + kTenant + "\n",
+      faults);
+  ASSERT_NE(options.auth.users, nullptr) << faults.at(0).message;
+  options.auth.clear_networks = {*Network::parse("203.0.113.0/24")};
+  start_signing();
+  Client& client = greeted("203.0.113.9");
+  const std::string nul(1, 0);
+  const std::string login = nul + kUser + nul + "pencil";
+  std::string text;
+  append_base64(as_bytes(login), text);
+  client.say("AUTH PLAIN " + text + "\r\n");
+  ASSERT_TRUE(hears(client, "235 2.7.0"));
+  flood(4);
+  turns_take_time();
+  ASSERT_GT(turns_until([&] { return server->counters().dkim_waiting == 0; }), 0U);
+  client.say(mail("a@signed.example") + mail("a@signed.example"));
+  ASSERT_GT(turns_until([&] { return client.unsaid() == 0; }), 0U);
+  client.reset();
+  turns_take_no_time();
+  const auto of_the_user = [](const Stored& one) { return !one.info.user.empty(); };
+  ASSERT_TRUE(run([&] { return std::ranges::count_if(stored, of_the_user) == 2; }));
+  for (const Stored& one : stored) {
+    if (!of_the_user(one)) continue;
+    EXPECT_EQ(one.info.user, kUser);
+    EXPECT_EQ(one.info.tenant, kTenant);
+    EXPECT_NE(one.wire.find("s=theirs"), std::string::npos);
+    EXPECT_EQ(one.wire.find("s=others"), std::string::npos);
+  }
 }
 
 TEST_F(SigningTest, AClientThatLeavesWhileItsMessageWaitsHasItStored) {
