@@ -332,6 +332,7 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.head.envelope.envelope_id = "e";
   sample.recipient.original_recipient = "rfc822;o";
   sample.head.info.tenant = "t";
+  sample.head.info.user = "u";
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
