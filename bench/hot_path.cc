@@ -288,7 +288,11 @@ void run(const Options& options) {
   relay::Exchange exchange(1);
   auto clients = std::make_unique<server::ClientTable>();
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots(1);
-  const relay::Shared shared{settings, exchange, *clients, recovery->get(), snapshots};
+  server::AuthShared auth(false);
+  client::Credentials credentials;
+  const tls::TicketKeys ticket_keys;
+  const relay::Shared shared{settings,    exchange,        *clients,  auth,
+                             credentials, recovery->get(), snapshots, ticket_keys};
   auto made = relay::ShardRelay::create(shared, ShardId{0}, -1);
   RINGMTA_ASSERT(made);
   relay::ShardRelay& relay = **made;

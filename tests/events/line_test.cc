@@ -333,13 +333,9 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.recipient.original_recipient = "rfc822;o";
   sample.head.info.tenant = "t";
   sample.head.info.user = "u";
-  sample.outcome.protocol = "ESMTPS";
-  sample.outcome.tls_version = "TLSv1.3";
-  sample.outcome.tls_cipher = "TLS_AES_128_GCM_SHA256";
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
-  sample.head.info.user = "u";
   sample.outcome.protocol = "ESMTPSA";
   sample.job.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256", true, true};
   EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
