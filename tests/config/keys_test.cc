@@ -28,6 +28,9 @@ struct Row {
 
 const queue::Route& route(S s) { return s.queue.routes.back(); }
 const dkim::KeyOptions& signing(S s) { return s.server.dkim.keys.back(); }
+const client::TlsOptions& tls_of_route(S s) { return s.client.routes.back().tls; }
+const client::TlsOptions& tls_of_rule(S s) { return s.client.rules.back().security.tls; }
+const client::AuthOptions& auth(S s) { return *s.client.routes.back().auth; }
 const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
 
 template <typename T>
@@ -36,8 +39,6 @@ std::vector<std::string> texts(const std::vector<T>& elements) {
   for (const T& element : elements) all.push_back(element.text());
   return all;
 }
-
-#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 using Texts = std::vector<std::string>;
 
@@ -87,15 +88,6 @@ const Row kRows[] = {
     {"server.timeouts.handshake", "\"9s\"", [](S s) { return s.server.timeouts.handshake == seconds(9); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
-    {"server.timeouts.handshake", "\"20s\"", [](S s) { return s.server.timeouts.handshake == seconds(20); }},
-    {"server.listen_tls", "[\"192.0.2.1\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465"}; }},
-    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
-    {"server.tls.client_roots", "\"/etc/clients.pem\"", [](S s) { return s.server.tls.client_roots == "/etc/clients.pem"; }},
-    {"server.tls.client_fingerprints", "[\"" FINGERPRINT "\"]", [](S s) { return s.server.tls.client_fingerprints == Texts{FINGERPRINT}; }},
-    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
-    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
-    {"server.tls.certificate.certificate", "\"/etc/other.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/etc/other.pem"; }},
-    {"server.tls.certificate.key", "\"/etc/other.key\"", [](S s) { return s.server.tls.certificates.back().key == "/etc/other.key"; }},
     {"dkim.on_failure", "\"send_unsigned\"", [](S s) { return s.server.dkim.on_failure == dkim::OnFailure::send_unsigned; }},
     {"dkim.slice", "\"7ms\"", [](S s) { return s.server.dkim.slice == Milliseconds{7}; }},
     {"dkim.waiting_max", "\"128MiB\"", [](S s) { return s.server.dkim.waiting_max == 128 << 20; }},
@@ -118,6 +110,36 @@ const Row kRows[] = {
     {"route.messages_per_connection_max", "20", [](S s) { return route(s).messages_per_connection_max == 20; }},
     {"route.recipients_per_message_max", "50", [](S s) { return route(s).recipients_per_message_max == 50; }},
     {"route.lmtp", "true", [](S s) { return route(s).lmtp; }},
+    {"route.tls.policy", "\"verified\"", [](S s) { return tls_of_route(s).policy == client::TlsPolicy::verified; }},
+    {"route.tls.mode", "\"implicit\"", [](S s) { return tls_of_route(s).mode == client::TlsMode::implicit; }},
+    {"route.tls.roots", "\"/x/roots.pem\"", [](S s) { return tls_of_route(s).roots_file == "/x/roots.pem"; }},
+    {"route.tls.verify_name", "\"mail.example.net\"", [](S s) { return tls_of_route(s).name == "mail.example.net"; }},
+    {"route.tls.certificate", "\"/x/c.pem\"", [](S s) { return tls_of_route(s).certificate_file == "/x/c.pem"; }},
+    {"route.tls.key", "\"/x/c.key\"", [](S s) { return tls_of_route(s).key_file == "/x/c.key"; }},
+    {"route.auth.user", "\"ann\"", [](S s) { return auth(s).user == "ann"; }},
+    {"route.auth.password_file", "\"/x/password\"", [](S s) { return auth(s).password_file == "/x/password"; }},
+    {"route.auth.token_file", "\"/x/token\"", [](S s) { return auth(s).token_file == "/x/token"; }},
+    {"route.auth.token_command", "[\"/x/token\", \"mail\"]", [](S s) { return auth(s).token_command == Texts{"/x/token", "mail"}; }},
+    {"route.auth.token_lifetime", "\"10m\"", [](S s) { return auth(s).token_lifetime == minutes(10); }},
+    {"route.auth.mechanisms", "[\"PLAIN\", \"login\"]", [](S s) { return auth(s).mechanisms == Texts{"PLAIN", "login"}; }},
+    {"route.auth.without_tls", "true", [](S s) { return auth(s).without_tls; }},
+    {"client.tls.policy", "\"required\"", [](S s) { return s.client.mx.tls.policy == client::TlsPolicy::required; }},
+    {"client.tls.roots", "\"/x/roots.pem\"", [](S s) { return s.client.mx.tls.roots_file == "/x/roots.pem"; }},
+    {"client.tls.verify_name", "\"mail.example.net\"", [](S s) { return s.client.mx.tls.name == "mail.example.net"; }},
+    {"client.tls.certificate", "\"/x/c.pem\"", [](S s) { return s.client.mx.tls.certificate_file == "/x/c.pem"; }},
+    {"client.tls.key", "\"/x/c.key\"", [](S s) { return s.client.mx.tls.key_file == "/x/c.key"; }},
+    {"client.tls.broken_for", "\"10m\"", [](S s) { return s.client.tls.broken_for == minutes(10); }},
+    {"client.tls.broken_max", "10", [](S s) { return s.client.tls.broken_max == 10; }},
+    {"client.tls.sessions_max", "10", [](S s) { return s.client.tls.sessions_max == 10; }},
+    {"client.tls.handshake_steps_per_turn", "3", [](S s) { return s.client.tls.handshake_steps_per_turn == 3; }},
+    {"client.tls.rule.domains", "[\"Example.NET\"]", [](S s) { return s.client.rules.back().domains == Texts{"example.net"} && s.queue.connection_rules.back().domains == Texts{"example.net"}; }},
+    {"client.tls.rule.policy", "\"verified\"", [](S s) { return tls_of_rule(s).policy == client::TlsPolicy::verified && s.queue.connection_rules.back().label == "tls verified"; }},
+    {"client.tls.rule.roots", "\"/x/roots.pem\"", [](S s) { return tls_of_rule(s).roots_file == "/x/roots.pem"; }},
+    {"client.tls.rule.verify_name", "\"mail.example.net\"", [](S s) { return tls_of_rule(s).name == "mail.example.net"; }},
+    {"client.tls.rule.certificate", "\"/x/c.pem\"", [](S s) { return tls_of_rule(s).certificate_file == "/x/c.pem"; }},
+    {"client.tls.rule.key", "\"/x/c.key\"", [](S s) { return tls_of_rule(s).key_file == "/x/c.key"; }},
+    {"client.timeouts.tls", "\"7s\"", [](S s) { return s.client.timeouts.tls == seconds(7); }},
+    {"client.timeouts.auth", "\"7s\"", [](S s) { return s.client.timeouts.auth == seconds(7); }},
     {"retry.first", "\"1s\"", [](S s) { return s.queue.retry.first == seconds(1); }},
     {"retry.factor", "1.5", [](S s) { return s.queue.retry.factor == 1.5; }},
     {"retry.longest", "\"2h\"", [](S s) { return s.queue.retry.longest == hours(2); }},
@@ -237,8 +259,16 @@ Placed placed(const Key& key, std::string_view value) {
                             normal("route.hosts", "hosts = [\"192.0.2.25:25\"]");
   if (key.section.empty()) return {line + top + "[[route]]\n" + route, 1};
   if (key.section == "route") return {top + "[[route]]\n" + line + route, 3};
-  if (key.section == "route.retry") {
-    return {top + "[[route]]\n" + route + "[route.retry]\n" + line, 7};
+  if (key.section == "route.retry" || key.section == "route.tls") {
+    return {top + fmt::format("[[route]]\n{}[{}]\n{}", route, key.section, line), 7};
+  }
+  if (key.section == "route.auth") {
+    const std::string user = normal("route.auth.user", "user = \"bob\"");
+    return {top + "[[route]]\n" + route + "[route.auth]\n" + line + user, 7};
+  }
+  if (key.section == "client.tls.rule") {
+    const std::string domains = normal("client.tls.rule.domains", "domains = [\"a.test\"]");
+    return {top + "[[client.tls.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
   if (key.section == "retry.rule") {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
@@ -297,6 +327,8 @@ Settings with_elements(Settings settings) {
   if (settings.server.tls.certificates.empty()) {  // likewise
     settings.server.tls.certificates.push_back({"/etc/mail.pem", "/etc/mail.key"});
   }
+  if (!settings.client.routes.back().auth) settings.client.routes.back().auth.emplace();
+  if (settings.client.rules.empty()) settings.client.rules.push_back({{}, settings.client.mx});
   return settings;
 }
 
@@ -312,8 +344,12 @@ TEST_P(EachKey, SetsItsSettingAndNoOther) {
   for (const Key& key : keys()) {
     const bool same_in_schedules = key.default_text == "as in [retry]" &&
                                    std::string(GetParam().path) == "retry." + std::string(key.name);
+    const bool same_in_tls = key.default_text == "as in [client.tls]" &&
+                             std::string(GetParam().path) == "client.tls." + std::string(key.name);
     const bool of_the_rule =
-        key.path() == "retry.rule.domains" || key.section == "server.tls.certificate";
+        key.path() == "retry.rule.domains" || key.path() == "client.tls.rule.domains" ||
+        key.path() == "route.auth.user" || key.section == "server.tls.certificate";
+    if (same_in_tls) continue;
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
     if (same_in_schedules || of_the_rule) continue;
     EXPECT_EQ(show_value(key, now), show_value(key, then)) << key.path();
@@ -337,7 +373,7 @@ TEST_P(EachKey, IsToldAsAChange) {
   const std::vector<Change> told = changes(before, after);
   ASSERT_FALSE(told.empty()) << key.path();
   const bool at_start = takes_effect_at_start(key) || key.path() == "route.name";
-  if (key.section != "retry.rule" && key.section != "server.tls.certificate") {
+  if (!key.section.ends_with(".rule") && key.section != "server.tls.certificate") {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
