@@ -11,6 +11,7 @@ Everything is durable unless --durability relaxed; nothing is pinned unless --cp
   bench/end_to_end.py --build build/release --tls implicit [--single] [--tls-key rsa] [--tls-no-resumption]
   bench/end_to_end.py --build build/release --load smtp-source --sink smtp-sink
                                        Postfix's programs, as in the figures of other mail servers
+  bench/end_to_end.py --build build/release --tls-out                TLS from the relay to the sink
 """
 
 import argparse
@@ -102,10 +103,20 @@ class Bench:
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
             process = self.start([self.build / "tools/ringmta-sink", "--listen", f"127.0.0.1:{port}",
-                                  "--quiet", *self.options.sink_option],
+                                  "--quiet", *self.tls_options(), *self.options.sink_option],
                                  stdout=subprocess.DEVNULL)
         wait_for_port(port, process, "the sink")
         return port, process
+
+    def tls_options(self):
+        """A certificate for the sink, if it is to speak TLS: ECDSA P-256, signed by itself."""
+        if not self.options.tls_out:
+            return []
+        key, certificate = self.directory / "sink.key", self.directory / "sink.pem"
+        subprocess.run([find("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=sink.test", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        return ["--tls-certificate", certificate, "--tls-key", key]
 
     def start_relay(self, sink_port):
         port = free_port()
@@ -224,6 +235,12 @@ socket = "{self.control}"
                 result["dkim"] = options.dkim
                 result["dkim_signatures"] = self.total(status, "server", "dkim_signatures")
             result["syncs_per_message"] = round(batches / count, 4)
+            if options.tls_out:
+                transactions = self.total(status, "client", "tls_transactions")
+                if transactions < count:
+                    sys.exit(f"only {transactions} of {count} messages went over TLS")
+                result["tls_handshakes"] = self.total(status, "client", "tls_handshakes")
+                result["tls_resumed"] = self.total(status, "client", "tls_resumed")
             result["turns_per_message"] = round(self.total(status, "ring", "turns") / count, 3)
             memory = pathlib.Path(f"/proc/{relay.pid}/status").read_text()
             result["relay_rss_max_kb"] = int(memory.split("VmHWM:")[1].split()[0])
@@ -253,6 +270,7 @@ def main():
     parser.add_argument("--cpus", default="", help='pin the shards, like "0-1"')
     parser.add_argument("--connections", type=int, default=50, help="to the sink")
     parser.add_argument("--durability", choices=["sync", "relaxed"], default="sync")
+    parser.add_argument("--tls-out", action="store_true", help="STARTTLS between relay and sink")
     parser.add_argument("--config", default="", help="further lines of the relay's configuration")
     parser.add_argument("--dkim", default="", help='sign every message with new keys, like "rsa2048" or '
                                                    '"rsa2048,ed25519"')

@@ -12,6 +12,7 @@ namespace ringmta::client {
 namespace {
 
 constexpr std::string_view kGoodbye = "QUIT\r\n";
+constexpr uint16_t kSecurity = 7;  // X.7.X (RFC 3463 3.8)
 
 std::string system_text(int code) {
   const std::string text = fail_errno("", code).error().message;
@@ -31,7 +32,7 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
       our_shortage(*connection.site, reason);
       close(connection, ring::CloseMode::abort);
     } else {
-      fail_opening(connection, reason, is_unroutable(-result));
+      fail_opening(connection, reason, kNoAnswer, is_unroutable(-result));
     }
     return;
   }
@@ -41,27 +42,38 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
   }
   set_state(connection, Connection::State::opening);
   touch(connection);
+  if (is_implicit(security_of(*connection.site), host)) begin_tls(connection);
 }
 
-void Pools::Impl::fail_opening(Connection& connection, std::string reason, bool unroutable) {
+void Pools::Impl::fail_opening(Connection& connection, std::string reason,
+                               smtp::EnhancedStatus status, bool unroutable) {
   ++counters.connect_failures;
-  host_trouble(connection, std::move(reason));
+  host_trouble(connection, std::move(reason), status);
   if (unroutable && connection.site->tried > 0) --connection.site->tried;  // it cost nothing
   // A peer that turned us away is told goodbye (RFC 5321 4.1.1.10) unless it has gone.
   const bool there = connection.state == Connection::State::opening && !connection.send_failed;
   const bool polite = there && !connection.sending && !stopping;
   if (polite) {
     const iovec goodbye{const_cast<char*>(kGoodbye.data()), kGoodbye.size()};
-    transmit(connection, {&goodbye, 1});
+    if (connection.secure == nullptr) {
+      transmit(connection, {&goodbye, 1});
+    } else if (connection.secure->session.write({&goodbye, 1})) {
+      send_sealed(connection);
+    }
   }
-  close(connection, polite ? ring::CloseMode::graceful : ring::CloseMode::abort);
+  close(connection,
+        polite || connection.alerted ? ring::CloseMode::graceful : ring::CloseMode::abort);
 }
 
 // ---- the peer speaks
 
-// All that is received comes through here: the place for TLS to stand.
+// All that is received comes through here.
 void Pools::Impl::on_received(Connection& connection, Bytes data) {
-  feed(connection, data);
+  if (connection.secure == nullptr) {
+    feed(connection, data);
+  } else {
+    receive_sealed(connection, data);
+  }
   touch(connection);
 }
 
@@ -73,8 +85,20 @@ void Pools::Impl::feed(Connection& connection, Bytes data) {
     switch (step.action) {
       case Action::more:
         return;
+      case Action::start_tls:
+        begin_tls(connection);
+        return;
+      case Action::authenticate:
+        authenticate(connection, step.reply);
+        break;
+      case Action::challenge:
+        on_challenge(connection, *step.reply);
+        break;
+      case Action::authenticated:
+        if (!on_authenticated(connection)) return;
+        break;
       case Action::ready:
-        opened(connection, *step.reply);
+        opened(connection);
         break;
       case Action::recipient:
         judge(connection, step, false, {});
@@ -93,7 +117,10 @@ void Pools::Impl::feed(Connection& connection, Bytes data) {
 
 void Pools::Impl::on_session_closed(Connection& connection, const smtp::Reply& reply) {
   if (connection.state == Connection::State::opening) {
-    fail_opening(connection, connection.host->text() + ": " + reply.line());
+    // Our own words about a policy have their status; the peer's are in the text.
+    const bool policy = reply.code == 0 && reply.status.subject == kSecurity;
+    fail_opening(connection, connection.host->text() + ": " + (policy ? reply.text : reply.line()),
+                 policy ? reply.status : kNoAnswer);
     return;
   }
   if (connection.state == Connection::State::leaving && connection.jobs.empty()) {
@@ -111,9 +138,13 @@ void Pools::Impl::on_ended(Connection& connection, int32_t result) {
     case Connection::State::closing:
       return;
     case Connection::State::opening:
+      if (turning_to_tls(connection)) {
+        tls_broken(connection, how + " during the TLS handshake", true);
+        return;
+      }
       connection.send_failed = true;  // nobody is there to be told goodbye
       fail_opening(connection, fmt::format("{}: {} before the reply to {}", connection.host->text(),
-                                           how, to_text(connection.session.waiting_for())));
+                                           how, to_text(awaited(connection))));
       return;
     case Connection::State::ready:
     case Connection::State::leaving:
@@ -164,6 +195,13 @@ void Pools::Impl::close(Connection& connection, ring::CloseMode mode) {
   unplace(connection);
   set_state(connection, Connection::State::closing);
   connection.dirty.unlink();
+  connection.postponed.unlink();
+  connection.unauthenticated.unlink();
+  if (mode == ring::CloseMode::graceful && connection.secure != nullptr && !connection.sending &&
+      !connection.send_failed) {
+    connection.secure->session.close();
+    send_sealed(connection);
+  }
   loop.timers().cancel(connection.timer);
   loop.io().close(connection.stream, mode);
   if (connection.sending) return;  // on_sent() or on_closed() will do it

@@ -123,6 +123,7 @@ bool Pools::Impl::open(SitePool& site) {
     if (host == nullptr) {
       if (site.live()) return false;
       if (site.hosts.size() == 0) {
+        site.problem_status = kNoAnswer;
         site.problem = "no address of a host is known for " + queue.site(site.id).name;
         site.held_until = now() + std::min(kNoHostsRetry, options.host_retry_after);
       } else {
@@ -136,6 +137,7 @@ bool Pools::Impl::open(SitePool& site) {
       host->failed(now(), retry, random);
       ++site.tried;
       site.problem = std::move(reason);
+      site.problem_status = kNoAnswer;
       continue;
     }
     if (connect(site, host)) return true;
@@ -150,13 +152,15 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
   if (source.length != 0 && host->address.family() != AF_UNIX) how.source = &source;
   const bool lmtp = queue.site(site.id).lmtp;
   SlotHandle slot;
-  Connection* made = connections.take(slot, lmtp ? lmtp_session : options.session);
+  const smtp::ClientOpening opening = opening_for(security_of(site), *host);
+  Connection* made = connections.take(slot, lmtp ? lmtp_session : options.session, opening);
   RINGMTA_ASSERT(made != nullptr && slot.index < kSiteBit);
   const Result<ring::StreamId> stream = loop.io().connect(host->address, how, client_token(slot));
   if (!stream) {
     connections.release(slot);
     ++counters.connect_failures;
     site.problem = host->text() + ": " + stream.error().message;
+    site.problem_status = kNoAnswer;
     if (is_our_shortage(stream.error().code)) {
       our_shortage(site, site.problem);
       return false;
@@ -171,6 +175,7 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
   made->stream = *stream;
   made->site = &site;
   made->host = host;
+  made->may_fall_back = opening.starttls == smtp::StartTls::offered;
   made->opened_at = made->since = now();
   made->timer.token = client_token(slot);
   ++site.connections;
@@ -235,16 +240,14 @@ bool Pools::Impl::is_own(const SocketAddress& peer, const SocketAddress& local) 
 
 // ---- what came of it
 
-// Greeting and EHLO are through.
-void Pools::Impl::opened(Connection& connection, const smtp::Reply& reply) {
+// Greeting, EHLO, TLS and authentication are through.
+void Pools::Impl::opened(Connection& connection) {
   SitePool& site = *connection.site;
-  const std::string_view text = reply.text;
-  const std::string_view name = text.substr(0, text.find_first_of(" \n"));
-  const bool same_name = equals_ignoring_case(name, options.session.hostname) &&
-                         options.session.hostname != "localhost";
+  const bool same_name =
+      connection.session.has_our_name() && options.session.hostname != "localhost";
   // (Test set-ups have several programs of one name on one machine; an LMTP server is no relay.)
   if (same_name && !connection.host->address.is_loopback() && !queue.site(site.id).lmtp) {
-    fail_opening(connection, connection.host->text() + " calls itself " + std::string(name) +
+    fail_opening(connection, connection.host->text() + " calls itself " + options.session.hostname +
                                  ", which is our own name: the mail would loop");
     return;
   }
@@ -271,10 +274,12 @@ void Pools::Impl::our_shortage(SitePool& site, std::string_view reason) {
 
 // A connection could not be made, or ended before it was good for anything. (It is still counted at
 // its host and site.)
-void Pools::Impl::host_trouble(Connection& connection, std::string reason) {
+void Pools::Impl::host_trouble(Connection& connection, std::string reason,
+                               smtp::EnhancedStatus status) {
   SitePool& site = *connection.site;
   Host& host = *connection.host;
   site.problem = std::move(reason);
+  site.problem_status = status;
   const uint32_t itself =
       connection.state == Connection::State::ready || connection.state == Connection::State::leaving
           ? 1
@@ -298,8 +303,8 @@ void Pools::Impl::fail_site(SitePool& site) {
   site.window = 1;
   site.tried = 0;
   site.transaction_ns = INT64_MAX;
-  queue.site_failed(site.id, site.problem, site.held_until);
-  refuse_lent(site, queue::Verdict::deferred, site.problem);
+  queue.site_failed(site.id, site.problem, site.held_until, site.problem_status);
+  refuse_lent(site, queue::Verdict::deferred, site.problem, site.problem_status);
 }
 
 }  // namespace ringmta::client

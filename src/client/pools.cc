@@ -29,14 +29,20 @@ Pools::Impl::Impl(shard::Loop& the_loop, queue::Queue& the_queue,
       self(the_self),
       return_job(the_return_job),
       random(the_loop.io().random()),
+      tls_memory(the_options.tls.broken_max),
       connections(the_options.connections_max),
       sites(UINT32_MAX) {
   lmtp_session.lmtp = true;
+  prepare_all();
+  own_credentials = std::make_unique<Credentials>();
+  credentials = own_credentials.get();
+  auth_timer.token = ring::Token::make(shard::kind(shard::Owner::client), kAuthNumber);
   watch_timer.token = ring::Token::make(shard::kind(shard::Owner::client), kWatchNumber);
 }
 
 Pools::Impl::~Impl() {
   loop.timers().cancel(watch_timer);
+  loop.timers().cancel(auth_timer);
   connections.for_each([&](Connection& connection, SlotHandle) {
     loop.timers().cancel(connection.timer);
     loop.io().close(connection.stream, ring::CloseMode::abort);
@@ -45,6 +51,7 @@ Pools::Impl::~Impl() {
 }
 
 bool Pools::Impl::run() {
+  resume_handshakes();
   hand_back();
   for (Connection* one = dirty.front(); one != nullptr; one = dirty.next(*one)) settle(*one);
   for (int round = 0; round < kRoundsPerTurn && !dirty_sites.empty(); ++round) {
@@ -52,7 +59,7 @@ bool Pools::Impl::run() {
     hand_back();
   }
   while (Connection* connection = dirty.pop_front()) flush(*connection);
-  return !dirty_sites.empty() || !dirty.empty() || !done.empty();
+  return !dirty_sites.empty() || !dirty.empty() || !done.empty() || !postponed.empty();
 }
 
 void Pools::Impl::touch(Connection& connection) {
@@ -83,11 +90,12 @@ void Pools::Impl::hand_back() {
 }
 
 // Lent jobs that were not begun go back.
-void Pools::Impl::refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason) {
+void Pools::Impl::refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason,
+                              smtp::EnhancedStatus status) {
   site.lent_count = 0;
   while (queue::Job* job = site.lent.pop_front()) {
     if (site.failed) job->site_failed_until = site.held_until;
-    judge_all(*job, verdict, reason);
+    judge_all(*job, verdict, reason, status);
     release(*job);
   }
 }
@@ -182,11 +190,19 @@ void Pools::reload(const ClientPoolOptions& options) {
   ClientPoolOptions& mine = impl_->options;
   const uint32_t connections_max = mine.connections_max;
   const bool loopback = mine.deliver_to_loopback;
+  std::vector<SecurityRule> rules = std::move(mine.rules);
   mine = options;
+  mine.rules = std::move(rules);
   mine.connections_max = connections_max;
   mine.deliver_to_loopback = loopback;
   impl_->lmtp_session = options.session;
   impl_->lmtp_session.lmtp = true;
+  impl_->change_security();
+}
+
+void Pools::use_credentials(Credentials& credentials) {
+  impl_->credentials = &credentials;
+  impl_->own_credentials.reset();
 }
 
 void Pools::set_own_addresses(std::span<const SocketAddress> listening) {
@@ -220,6 +236,10 @@ void Pools::on_event(const ring::Event& event) {
   if (event.kind == EventKind::timer) {
     if (event.token.index() == kWatchNumber) {
       impl.watch();
+      return;
+    }
+    if (event.token.index() == kAuthNumber) {
+      impl.look_for_credentials();
       return;
     }
     if ((event.token.index() & kSiteBit) != 0) {

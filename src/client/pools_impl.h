@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +16,18 @@
 #include "ringmta/base/slot_pool.h"
 #include "ringmta/client/pool.h"
 #include "site_pool.h"
+#include "tls_memory.h"
 
 namespace ringmta::client {
+
+inline constexpr smtp::EnhancedStatus kTlsFailed{4, 7, 5};  // cryptographic failure (RFC 3463 3.8)
+
+// How connections of a route, a rule or all others are protected, ready for use.
+struct SecurityState {
+  Security options;
+  std::shared_ptr<tls::ClientContext> context;  // null: TLS cannot be had, `problem` says why
+  std::string problem;
+};
 
 struct Pools::Impl {
   Impl(shard::Loop& the_loop, queue::Queue& the_queue, const ClientPoolOptions& the_options,
@@ -31,7 +42,8 @@ struct Pools::Impl {
   void touch(SitePool& site);
   void hand_back();
   void release(queue::Job& job);
-  void refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason);
+  void refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason,
+                   smtp::EnhancedStatus status = kNoAnswer);
   void retire_site_if_quiet(SitePool& site);
   void arm_site(SitePool& site);
   void on_site_timer(SitePool& site);
@@ -64,9 +76,10 @@ struct Pools::Impl {
   uint32_t preferred_to_ourselves(SitePool& site) const;
   bool may_be_own(const SocketAddress& peer) const;
   bool is_own(const SocketAddress& peer, const SocketAddress& local) const;
-  void opened(Connection& connection, const smtp::Reply& reply);
+  void opened(Connection& connection);
   void our_shortage(SitePool& site, std::string_view reason);
-  void host_trouble(Connection& connection, std::string reason);
+  void host_trouble(Connection& connection, std::string reason,
+                    smtp::EnhancedStatus status = kNoAnswer);
 
   // connection.cc: what happens on a stream.
   void on_connected(Connection& connection, int32_t result);
@@ -76,12 +89,48 @@ struct Pools::Impl {
   void on_ended(Connection& connection, int32_t result);
   void on_closed(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
-  void fail_opening(Connection& connection, std::string reason, bool unroutable = false);
+  void fail_opening(Connection& connection, std::string reason,
+                    smtp::EnhancedStatus status = kNoAnswer, bool unroutable = false);
   void leave(Connection& connection);
   void close(Connection& connection, ring::CloseMode mode);
   void set_state(Connection& connection, Connection::State state);
 
+  // tls.cc
+  using Postponed = IntrusiveList<Connection, &Connection::postponed>;
+  SecurityState prepare(const Security& security);
+  void prepare_all();
+  void change_security();
+  size_t security_index(const SitePool& site) const;
+  const SecurityState& security_of(const SitePool& site) const;
+  static bool is_implicit(const SecurityState& security, const Host& host);
+  smtp::ClientOpening opening_for(const SecurityState& security, const Host& host);
+  void begin_tls(Connection& connection);
+  void receive_sealed(Connection& connection, Bytes data);
+  void postpone(Connection& connection, Bytes rest);
+  void resume_handshakes();
+  static bool in_handshake(const Connection& connection);
+  static bool turning_to_tls(const Connection& connection);
+  void tls_broken(Connection& connection, std::string_view why, bool gone);
+  void seal_next(Connection& connection);
+  void send_sealed(Connection& connection);
+  static void sealed_sent(Connection& connection);
+
+  // auth.cc
+  static std::optional<sasl::Mechanism> choose_mechanism(const Connection& connection,
+                                                         const AuthOptions& how);
+  static std::string why_no_mechanism(const Connection& connection, const AuthOptions& how);
+  void authenticate(Connection& connection, const smtp::Reply* refusal);
+  void begin_exchange(Connection& connection);
+  void start_exchange(Connection& connection, sasl::Mechanism mechanism, std::string_view secret);
+  void on_challenge(Connection& connection, const smtp::Reply& reply);
+  void answer_challenge(Connection& connection, const sasl::ClientExchange::Step& step);
+  bool on_authenticated(Connection& connection);
+  void auth_failed(Connection& connection, std::string_view why, smtp::EnhancedStatus status);
+  void wait_for_credentials(Connection& connection, Authentication::Wants what);
+  void look_for_credentials();
+
   // timeouts.cc
+  static smtp::Phase awaited(const Connection& connection);
   void set_deadline(Connection& connection);
   void on_timer(Connection& connection);
   void timed_out(Connection& connection);
@@ -91,7 +140,8 @@ struct Pools::Impl {
   // verdicts.cc
   void judge(Connection& connection, const smtp::ClientSession::Step& step, bool lost,
              std::string_view reason);
-  void judge_all(queue::Job& job, queue::Verdict verdict, std::string_view reason);
+  void judge_all(queue::Job& job, queue::Verdict verdict, std::string_view reason,
+                 smtp::EnhancedStatus status = kNoAnswer);
   void finish(Connection& connection, queue::Job& job);
 
   // sending.cc
@@ -119,6 +169,17 @@ struct Pools::Impl {
   void (*const return_job)(void* self, queue::Job* job);
   Prng random;
 
+  tls::HandshakeBudget handshakes;        // what is left of this turn's
+  std::vector<SecurityState> securities;  // the default, rules, routes
+  TlsMemory tls_memory;
+  Postponed postponed;
+  std::vector<iovec> sealing;  // scratch of seal_next()
+
+  std::unique_ptr<Credentials> own_credentials;
+  Credentials* credentials = nullptr;
+  IntrusiveList<Connection, &Connection::unauthenticated> unauthenticated;
+  ring::Timer auth_timer;
+
   SlotPool<Connection, 64> connections;
   SlotPool<SitePool, 64> sites;
   std::vector<uint32_t> site_slots;  // by SiteId: slot in `sites`, or kNoSlot
@@ -143,8 +204,9 @@ struct Pools::Impl {
 };
 
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
-inline constexpr uint32_t kSiteBit = 0x8000'0000;     // in the slot of a site's timer token
-inline constexpr uint32_t kWatchNumber = UINT32_MAX;  // the watchdog's timer token
+inline constexpr uint32_t kSiteBit = 0x8000'0000;        // in the slot of a site's timer token
+inline constexpr uint32_t kWatchNumber = UINT32_MAX;     // the watchdog's timer token
+inline constexpr uint32_t kAuthNumber = UINT32_MAX - 1;  // that of auth.cc
 
 // No descriptors or memory: trouble of our own, not held against a host.
 inline bool is_our_shortage(int code) {

@@ -27,11 +27,16 @@ constexpr size_t kSpareCopiesMax = 256;  // 4 MB
 
 void Pools::Impl::flush(Connection& connection) {
   if (connection.state == Connection::State::closing) return;
-  if (connection.state != Connection::State::connecting && !connection.output_open &&
-      !connection.send_failed && connection.session.has_output()) {
-    gather(connection);
-    put_together(connection);
-    send_next(connection);
+  if (connection.state != Connection::State::connecting && !connection.sending &&
+      !connection.output_open && !connection.send_failed) {
+    if (connection.session.has_output()) {
+      gather(connection);
+      put_together(connection);
+      send_next(connection);
+      if (connection.state == Connection::State::closing) return;
+    } else if (connection.secure != nullptr) {
+      send_sealed(connection);
+    }
   }
   set_deadline(connection);
 }
@@ -65,7 +70,7 @@ void Pools::Impl::gather(Connection& connection) {
 
 void Pools::Impl::put_together(Connection& connection) {
   std::vector<iovec>& output = connection.output;
-  if (output.size() <= ring::Io::kSendPartsMax) return;
+  if (output.size() <= ring::Io::kSendPartsMax || connection.secure != nullptr) return;
   size_t octets = 0;
   for (const iovec& part : output) octets += part.iov_len;
   if (octets > Copy::kOctets) return;
@@ -87,6 +92,7 @@ void Pools::Impl::keep_copy(Connection& connection) {
 }
 
 void Pools::Impl::send_next(Connection& connection) {
+  if (connection.secure != nullptr) return seal_next(connection);
   iovec parts_now[ring::Io::kSendPartsMax];
   size_t count = 0;
   size_t octets = 0;
@@ -104,7 +110,7 @@ void Pools::Impl::send_next(Connection& connection) {
   transmit(connection, {parts_now, count});
 }
 
-// All that is sent leaves here: the place for TLS to stand.
+// All that is sent leaves here.
 void Pools::Impl::transmit(Connection& connection, std::span<const iovec> octets) {
   connection.sending = true;
   ++counters.sends;
@@ -114,6 +120,7 @@ void Pools::Impl::transmit(Connection& connection, std::span<const iovec> octets
 void Pools::Impl::on_sent(Connection& connection, int32_t result) {
   connection.sending = false;
   keep_copy(connection);
+  if (connection.secure != nullptr) sealed_sent(connection);
   if (connection.state == Connection::State::closing) {
     while (queue::Job* job = connection.jobs.pop_front()) release(*job);
     return;
@@ -126,6 +133,7 @@ void Pools::Impl::on_sent(Connection& connection, int32_t result) {
     connection.send_failed = true;
     return;
   }
+  if (!connection.output_open) return;  // it was TLS's own
   if (connection.output_next < connection.output.size()) {
     send_next(connection);
     return;

@@ -153,6 +153,12 @@ void Pools::Impl::begin(Connection& connection, queue::Job& job) {
   job.peer_name = connection.host->name;
   job.peer_has_dsn = connection.session.capabilities().dsn;
   job.possible_duplicate = false;
+  job.tls = {};
+  if (connection.secure != nullptr) {
+    const tls::Facts& facts = connection.secure->session.facts();
+    job.tls = {facts.version, facts.cipher, facts.verified, facts.resumed};
+    ++counters.tls_transactions;
+  }
   job.transaction.tag = reinterpret_cast<uintptr_t>(&job);
   connection.jobs.push_back(job);
   connection.session.begin(job.transaction);

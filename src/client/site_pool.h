@@ -19,6 +19,8 @@ namespace ringmta::client {
 inline constexpr int64_t kFastTransactionNs = 10'000'000;
 inline constexpr Milliseconds kRideWait{2};
 
+inline constexpr smtp::EnhancedStatus kNoAnswer{4, 4, 1};  // from the host (RFC 3463 3.5)
+
 struct SitePool {
   explicit SitePool(queue::SiteId which) : id(which) {}
 
@@ -34,6 +36,7 @@ struct SitePool {
   uint32_t lent_count = 0;
   Hosts hosts;
   std::string problem;  // why a host could not be used, the last time
+  smtp::EnhancedStatus problem_status = kNoAnswer;
 
   uint32_t connections = 0;  // all, until their stream is closed: what the peer can count
   uint32_t opening = 0;      // connecting or before EHLO's reply

@@ -33,9 +33,11 @@ Milliseconds Pools::Impl::timeout_of(uint8_t waits_for) const {
     case smtp::Phase::greeting:
       return times.greeting;
     case smtp::Phase::ehlo:
-    case smtp::Phase::tls:
-    case smtp::Phase::auth:
       return times.ehlo;
+    case smtp::Phase::tls:
+      return times.tls;
+    case smtp::Phase::auth:
+      return times.auth;
     case smtp::Phase::mail:
       return times.mail;
     case smtp::Phase::recipient:
@@ -50,6 +52,10 @@ Milliseconds Pools::Impl::timeout_of(uint8_t waits_for) const {
   return times.quit;
 }
 
+smtp::Phase Pools::Impl::awaited(const Connection& connection) {
+  return in_handshake(connection) ? smtp::Phase::tls : connection.session.waiting_for();
+}
+
 void Pools::Impl::set_deadline(Connection& connection) {
   const smtp::ClientSession& session = connection.session;
   uint8_t waits_for = static_cast<uint8_t>(smtp::Phase::connect);
@@ -58,7 +64,8 @@ void Pools::Impl::set_deadline(Connection& connection) {
   } else if (connection.sending) {
     waits_for = kSending;
   } else if (connection.state != Connection::State::connecting) {
-    waits_for = session.waiting() ? static_cast<uint8_t>(session.waiting_for()) : kIdle;
+    const bool waits = session.waiting() || connection.state == Connection::State::opening;
+    waits_for = waits ? static_cast<uint8_t>(awaited(connection)) : kIdle;
   }
   const uint64_t progress = session.replies_seen() + connection.sends_done;
   if (waits_for != connection.waits_for || progress != connection.progress) {
@@ -118,7 +125,9 @@ void Pools::Impl::timed_out(Connection& connection) {
   if (connection.state == Connection::State::connecting) {
     reason = fmt::format("no connection within {}", seconds_text(limit));
   }
-  if (up) {
+  if (turning_to_tls(connection)) {
+    tls_broken(connection, reason, true);
+  } else if (up) {
     lose(connection, reason, ring::CloseMode::abort);
   } else {
     connection.send_failed = true;  // it is past goodbyes

@@ -50,8 +50,16 @@ bool untouched(const smtp::ClientSession::Step& step, bool lost) {
   return lost && step.reply->code == 0;
 }
 
-Verdict verdict_of(const smtp::Reply& reply) {
+// "Authentication required", "STARTTLS first" and the like: our own settings are wrong, not the
+// message (RFC 4954 6, RFC 3207 4).
+bool wants_security(const smtp::Reply& reply, smtp::Phase phase) {
+  const bool code = reply.code == 530 || reply.code == 535 || reply.code == 538;
+  return code && phase == smtp::Phase::mail;
+}
+
+Verdict verdict_of(const smtp::Reply& reply, smtp::Phase phase) {
   if (reply.positive()) return Verdict::delivered;
+  if (wants_security(reply, phase)) return Verdict::deferred;
   return reply.permanent() ? Verdict::refused : Verdict::deferred;
 }
 
@@ -77,7 +85,7 @@ void Pools::Impl::judge(Connection& connection, const smtp::ClientSession::Step&
   if (step.too_many_recipients || (not_the_first && untouched(step, lost))) {
     recipient.verdict = Verdict::retry_now;
   } else {
-    recipient.verdict = verdict_of(reply);
+    recipient.verdict = verdict_of(reply, step.phase);
   }
   if (lost && step.phase == smtp::Phase::content && handed_over(connection, job)) {
     job.possible_duplicate = true;
@@ -85,15 +93,17 @@ void Pools::Impl::judge(Connection& connection, const smtp::ClientSession::Step&
 }
 
 // Of a job no connection has begun.
-void Pools::Impl::judge_all(queue::Job& job, Verdict verdict, std::string_view reason) {
+void Pools::Impl::judge_all(queue::Job& job, Verdict verdict, std::string_view reason,
+                            smtp::EnhancedStatus status) {
   job.begun = {};
   job.peer.length = 0;
   job.peer_name.clear();
+  job.tls = {};
   for (queue::JobRecipient& recipient : job.recipients) {
     recipient.verdict = verdict;
     recipient.phase = smtp::Phase::connect;
     recipient.code = 0;
-    recipient.status = {4, 4, 1};  // no answer from host (RFC 3463 3.5)
+    recipient.status = status;
     recipient.text.clear();
     append_line(recipient.text, reason);
   }

@@ -69,7 +69,7 @@ void Pools::Impl::watch(Connection& connection) {
     ++jobs;
   }
   const std::string_view what =
-      connection.sending ? "taking what is sent" : to_text(connection.session.waiting_for());
+      connection.sending ? "taking what is sent" : to_text(awaited(connection));
   warn(fmt::format("{}: no progress for {} s ({}, {} messages wait for it)",
                    connection.host->text(), (now() - connection.since).count / 1000, what, jobs));
 }

@@ -132,7 +132,12 @@ void keep_until_start(Settings& fresh, const Settings& running) {
     for (size_t i = 0; i < routes.size(); ++i) routes[i].lmtp = running.queue.routes[i].lmtp;
   } else {
     routes = running.queue.routes;
+    fresh.client.routes = running.client.routes;
   }
+  fresh.client.rules = running.client.rules;
+  fresh.queue.connection_rules = running.queue.connection_rules;
+  fresh.client.tls.broken_max = running.client.tls.broken_max;
+  fresh.client.tls.sessions_max = running.client.tls.sessions_max;
   fresh.shards = running.shards;
   fresh.cpus = running.cpus;
   fresh.io = running.io;

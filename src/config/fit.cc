@@ -73,6 +73,7 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
   for (queue::Route& route : settings.queue.routes) {
     for (std::string& domain : route.domains) lower_case(domain);
   }
+  fit_tls_out(settings);
   for (queue::RetryRule& rule : settings.queue.retry_rules) {
     for (std::string& domain : rule.domains) lower_case(domain);
   }

@@ -162,6 +162,7 @@ std::span<const Key> dkim_keys();
 std::span<const Key> queue_keys();
 std::span<const Key> route_keys();
 std::span<const Key> client_keys();
+std::span<const Key> tls_out_keys();
 std::span<const Key> operator_keys();
 
 }  // namespace ringmta::config

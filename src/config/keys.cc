@@ -12,6 +12,7 @@ size_t count_routes(const Settings& s) { return s.queue.routes.size(); }
 Settings only_route(const Settings& from, size_t which) {
   Settings settings = from;
   settings.queue.routes = {from.queue.routes.at(which)};
+  settings.client.routes = {from.client.routes.at(which)};
   return settings;
 }
 size_t count_certificates(const Settings& s) { return s.server.tls.certificates.size(); }
@@ -25,6 +26,10 @@ Settings only_dkim_key(const Settings& from, size_t which) {
   Settings settings = from;
   settings.server.dkim.keys = {from.server.dkim.keys.at(which)};
   return settings;
+}
+const client::Security& of_last_route(const Settings& s) {
+  static const client::Security kNone;
+  return s.client.routes.empty() ? kNone : s.client.routes.back();
 }
 size_t count_rules(const Settings& s) { return s.queue.retry_rules.size(); }
 Settings only_rule(const Settings& from, size_t which) {
@@ -60,7 +65,11 @@ const Section kSections[] = {
      .about = "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. "
               "Domains "
               "that no route serves are delivered to by their MX records.",
-     .begin = [](Settings& s) { s.queue.routes.emplace_back(); },
+     .begin =
+         [](Settings& s) {
+           s.queue.routes.emplace_back();
+           s.client.routes.emplace_back().tls = s.client.mx.tls;
+         },
      .count = count_routes,
      .only = only_route},
     {.name = "route.retry",
@@ -70,6 +79,21 @@ const Section kSections[] = {
          [](const Settings& s) {
            return !s.queue.routes.empty() && s.queue.routes.back().retry.has_value();
          }},
+    {.name = "route.tls",
+     .about = "How connections of the route above it are protected. What is not given is as in "
+              "`[client.tls]`.",
+     .begin =
+         [](Settings& s) {
+           s.client.routes.back().tls = s.client.mx.tls;
+           s.client.routes.back().own_tls = true;
+         },
+     .present = [](const Settings& s) { return of_last_route(s).own_tls; }},
+    {.name = "route.auth",
+     .about = "Who we are at the hosts of the route above it (`docs/providers.md`). One of "
+              "`password_file`, `token_file` and `token_command` must be given. What is wrong here "
+              "holds the route's mail back and never returns it.",
+     .begin = [](Settings& s) { s.client.routes.back().auth.emplace(); },
+     .present = [](const Settings& s) { return of_last_route(s).auth.has_value(); }},
     {.name = "mx",
      .about = "Sites found by MX records: where mail goes for which there is no route."},
     {.name = "retry",
@@ -83,6 +107,19 @@ const Section kSections[] = {
     {.name = "client", .about = "Delivering mail."},
     {.name = "client.timeouts",
      .about = "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},
+    {.name = "client.tls",
+     .about = "How connections to next hops are protected (`docs/tls-out.md`)."},
+    {.name = "client.tls.rule",
+     .about = "The same for some domains found by MX. What is not given is as in `[client.tls]`.",
+     .begin = [](Settings& s) { s.client.rules.push_back({{}, s.client.mx}); },
+     .count = [](const Settings& s) { return s.client.rules.size(); },
+     .only =
+         [](const Settings& from, size_t which) {
+           Settings settings = from;
+           settings.client.rules = {from.client.rules.at(which)};
+           return settings;
+         },
+     .at_start = true},
     {.name = "queue", .about = "Notifications about mail that could not be delivered."},
     {.name = "spool", .about = "Accepted mail on disk.", .at_start = true},
     {.name = "events",
@@ -103,8 +140,9 @@ const Section kSections[] = {
 
 std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
-  for (const auto part : {relay_keys(), server_keys(), tls_in_keys(), auth_keys(), dkim_keys(),
-                          route_keys(), queue_keys(), client_keys(), operator_keys()}) {
+  for (const auto part :
+       {relay_keys(), server_keys(), tls_in_keys(), auth_keys(), dkim_keys(), route_keys(),
+        queue_keys(), client_keys(), tls_out_keys(), operator_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {

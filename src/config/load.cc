@@ -220,6 +220,8 @@ Loaded read(std::string_view toml_text, std::string file, const Machine& machine
     check_tls_in(loaded.settings, problems);
     read_users(loaded.settings, problems);
     check_dkim_files(loaded.settings, problems);
+    check_tls_out(loaded.settings, problems);
+    if (problems.errors() == 0) read_tls_out_files(loaded.settings, problems);
   }
   problems.hand_over(loaded);
   return loaded;

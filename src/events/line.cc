@@ -103,6 +103,12 @@ char* put_attempt(char* to, const Outcome& outcome, Monotonic now) {
     *to++ = '"';
   }
   to = put_text_member_if_any(to, R"(,"peer_name":")", job.peer_name);
+  if (!job.tls.version.empty()) {
+    to = put_text_member(to, R"(,"tls_version":")", job.tls.version);
+    to = put_text_member(to, R"(,"tls_cipher":")", job.tls.cipher);
+    if (job.tls.verified) to = put(to, R"(,"tls_verified":true)");
+    if (job.tls.resumed) to = put(to, R"(,"tls_resumed":true)");
+  }
   if (outcome.result != nullptr) {
     const queue::JobRecipient& result = *outcome.result;
     if (result.code != 0) to = put_number_member(to, R"(,"code":)", result.code);
@@ -141,7 +147,10 @@ size_t LineComposer::bound(const Outcome& outcome) const {
                 recipient.address.size() + recipient.original_recipient.size() +
                 outcome.site.size() + outcome.protocol.size() + outcome.tls_version.size() +
                 outcome.tls_cipher.size();
-  if (outcome.job != nullptr) text += outcome.job->peer_name.size();
+  if (outcome.job != nullptr) {
+    const queue::Job& job = *outcome.job;
+    text += job.peer_name.size() + job.tls.version.size() + job.tls.cipher.size();
+  }
   if (outcome.result != nullptr) text += outcome.result->text.size();
   return kFixedMax + origin_.size() + text * kEscapeFactor;
 }

@@ -38,6 +38,7 @@ uint32_t Queue::Impl::use_domain(std::string_view as_given) {
       made.state = DomainEntry::State::known;
       made.retry = route_schedules[route];
     }
+    made.rule = connection_rules.find(lowered);
     if (const uint32_t rule = retry_rules.find(lowered); rule != kNone) made.retry = rule;
     domain_table.insert(hash, index);
   } else if (domains.at_index(index)->recipients == 0) {
@@ -99,8 +100,9 @@ void Queue::Impl::domain_resolved(std::string_view name, const Resolution& resol
   uint32_t site = kNone;
   if (resolution.kind == Resolution::Kind::hosts) {
     RINGMTA_ASSERT(!resolution.hosts.empty());
-    site = find_site(resolution.site);
-    if (site == kNone) site = make_site(resolution.site, kNoRoute, options.mx);
+    const std::string site_name = name_of_site(resolution.site, domain.rule);
+    site = find_site(site_name);
+    if (site == kNone) site = make_site(site_name, kNoRoute, options.mx, domain.rule);
     ++sites.at_index(site)->users;
     set_hosts(*sites.at_index(site), resolution.hosts);
     domain.state = DomainEntry::State::known;

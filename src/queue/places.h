@@ -26,6 +26,7 @@ struct DomainEntry {
   uint32_t recipients = 0;  // queued
   uint32_t site = kNone;
   uint32_t retry = 0;       // which of the queue's schedules
+  uint32_t rule = kNone;    // which of the queue's connection rules
   uint32_t reason = kNone;  // waiting, refused
   State state = State::unasked;
   bool routed = false;    // by the configuration: `site` is for good

@@ -29,6 +29,11 @@ Queue::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const QueueOpt
   for (uint32_t i = 0; i < options.routes.size(); ++i) {
     RINGMTA_ASSERT(make_site(options.routes[i].name, i, options.routes[i]) == i);
   }
+  for (uint32_t i = 0; i < options.connection_rules.size(); ++i) {
+    for (const std::string& pattern : options.connection_rules[i].domains) {
+      connection_rules.add(pattern, i);
+    }
+  }
 }
 
 Queue::Impl::~Impl() {
@@ -174,8 +179,9 @@ uint32_t Queue::work(SiteId site) const {
 
 void Queue::job_done(Job* job) { impl_->job_done(job); }
 
-void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until) {
-  impl_->hold(*impl_->sites.at_index(site.value), reason, until);
+void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
+                        smtp::EnhancedStatus status) {
+  impl_->hold(*impl_->sites.at_index(site.value), reason, until, status);
 }
 
 void Queue::site_recovered(SiteId site) {
@@ -194,7 +200,8 @@ void Queue::borrow(Job* job) {
     return;
   }
   uint32_t index = impl_->find_site(theirs.name);
-  if (index == kNone) index = impl_->make_site(theirs.name, kNoRoute, impl_->options.mx);
+  if (index == kNone)
+    index = impl_->make_site(theirs.name, kNoRoute, impl_->options.mx, theirs.rule);
   SiteEntry& site = *impl_->sites.at_index(index);
   impl_->set_hosts(site, theirs.hosts);
   site.idle_since = impl_->now();

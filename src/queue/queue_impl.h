@@ -139,7 +139,9 @@ struct Queue::Impl {
   void sweep_domains();
 
   // sites.cc
-  uint32_t make_site(const std::string& name, uint32_t route, const Route& limits);
+  std::string name_of_site(const std::string& hosts, uint32_t rule) const;
+  uint32_t make_site(const std::string& name, uint32_t route, const Route& limits,
+                     uint32_t rule = kNoRule);
   uint32_t find_site(std::string_view name);
   void set_limits(SiteEntry& site, const Route& limits);
   void set_hosts(SiteEntry& site, const std::vector<ResolvedHost>& hosts);
@@ -147,7 +149,7 @@ struct Queue::Impl {
   void sweep_sites();
 
   // unreachable.cc
-  void hold(SiteEntry& site, std::string_view reason, Monotonic until);
+  void hold(SiteEntry& site, std::string_view reason, Monotonic until, smtp::EnhancedStatus status);
   void hold_ended(SiteEntry& site);
   void recovered(SiteEntry& site);
   void note_result(SiteEntry& site, const Attempt& attempt);
@@ -270,7 +272,7 @@ struct Queue::Impl {
 
   std::vector<RetryOptions> schedules;    // 0: the general one
   std::vector<uint32_t> route_schedules;  // by route
-  DomainPatterns routes, retry_rules;
+  DomainPatterns routes, retry_rules, connection_rules;
   DomainPool domains{kEntriesMax};
   IndexTable domain_table;
   IndexList to_ask, idle_domains;

@@ -32,7 +32,9 @@ void Queue::Impl::read_options() {
 
 void Queue::Impl::reload(const QueueOptions& fresh) {
   RINGMTA_ASSERT(fresh.routes.size() == options.routes.size());
+  std::vector<ConnectionRule> rules = std::move(options.connection_rules);
   options = fresh;
+  options.connection_rules = std::move(rules);  // sites stand for them: not before the next start
   read_options();
   sites.for_each([this](SiteEntry& site, SlotHandle) {
     const uint32_t route = site.site.route;

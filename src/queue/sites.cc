@@ -20,12 +20,14 @@ bool same_hosts(const std::vector<ResolvedHost>& a, const std::vector<ResolvedHo
 
 }  // namespace
 
-uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const Route& limits) {
+uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const Route& limits,
+                                uint32_t rule) {
   SlotHandle handle;
   SiteEntry& made = *sites.take(handle);
   made.site.id = {handle.index};
   made.site.name = name;
   made.site.route = route;
+  made.site.rule = rule;
   made.site.lmtp = limits.lmtp;
   made.site.home = home_of(name, shards);
   set_limits(made, limits);
@@ -37,6 +39,11 @@ uint32_t Queue::Impl::make_site(const std::string& name, uint32_t route, const R
     push_back(sites, idle_sites, handle.index);
   }
   return handle.index;
+}
+
+std::string Queue::Impl::name_of_site(const std::string& hosts, uint32_t rule) const {
+  if (rule == kNoRule) return hosts;
+  return hosts + " (" + options.connection_rules[rule].label + ")";
 }
 
 void Queue::Impl::set_limits(SiteEntry& site, const Route& limits) {

@@ -26,10 +26,10 @@ bool answered(const JobRecipient& result) {
 
 }  // namespace
 
-void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until) {
+void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until,
+                       smtp::EnhancedStatus status) {
   const uint32_t old_reason = site.reason;
-  site.reason =
-      reasons.use({reason, {}, smtp::Phase::connect, 0, smtp::EnhancedStatus{4, 4, 1}}, true);
+  site.reason = reasons.use({reason, {}, smtp::Phase::connect, 0, status}, true);
   reasons.drop(old_reason);
   site.held = true;
   loop.timers().arm(site.timer, std::max(until, now() + Milliseconds{1}));
@@ -57,8 +57,10 @@ void Queue::Impl::recovered(SiteEntry& site) {
 // What a job that came back says of its site. (Where a hold and a success cross, the success
 // counts: connections that were there before may go on when no more can be made.)
 void Queue::Impl::note_result(SiteEntry& site, const Attempt& attempt) {
-  if (attempt.site_failed_until > now())
-    return hold(site, attempt.recipients[0].text, attempt.site_failed_until);
+  if (attempt.site_failed_until > now()) {
+    const JobRecipient& first = attempt.recipients[0];
+    return hold(site, first.text, attempt.site_failed_until, first.status);
+  }
   if (!site.held && site.window == kWindowOpen) return;
   if (!std::ranges::any_of(attempt.recipients, answered)) return;
   if (site.held || site.window == 1) recovered(site);

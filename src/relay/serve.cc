@@ -73,6 +73,7 @@ class Supervisor final {
   const config::Settings& settings_;  // those of the start
   std::mutex reload_lock_;            // between signals and the control socket
   std::shared_ptr<const config::Settings> current_;
+  client::Credentials credentials_;  // outlives the shards
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
   std::unique_ptr<server::AuthShared> auth_;
@@ -161,8 +162,8 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_,       exchange_,  *clients_,      *auth_,
-                      recovery_.get(), snapshots_, tickets_.keys()};
+  const Shared shared{settings_,    exchange_,       *clients_,  *auth_,
+                      credentials_, recovery_.get(), snapshots_, tickets_.keys()};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
   mine.relay = std::move(*made);

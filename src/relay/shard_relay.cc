@@ -95,6 +95,7 @@ Status ShardRelay::set_up() {
   pools_ = std::make_unique<client::Pools>(
       *loop_, *queue_, settings_.client, id_, this,
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
+  pools_->use_credentials(shared_.credentials);
   server_ = std::make_unique<server::Server>(*loop_, *spool_, settings_.server, shared_.clients);
   server_->authenticate_with(shared_.auth);
   server_->on_committed(

@@ -34,6 +34,7 @@ struct Shared {
   Exchange& exchange;
   server::ClientTable& clients;
   server::AuthShared& auth;
+  client::Credentials& credentials;
   spool::Recovery* recovery;
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;
   const tls::TicketKeys& ticket_keys;  // at the start

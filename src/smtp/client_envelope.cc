@@ -99,6 +99,19 @@ void parse_limits(std::string_view line, Capabilities& capabilities) {
   }
 }
 
+// As it stood in drafts of RFC 2554; servers still say it beside "AUTH ", some alone.
+constexpr std::string_view kOldAuth = "AUTH=";
+constexpr size_t kMechanismsMax = 512;  // octets kept
+
+void parse_mechanisms(std::string_view line, Capabilities& capabilities) {
+  while (true) {
+    const std::string_view word = next_word(line);
+    if (word.empty() || capabilities.auth.size() + word.size() >= kMechanismsMax) return;
+    if (!capabilities.auth.empty()) capabilities.auth += ' ';
+    capabilities.auth += word;
+  }
+}
+
 void parse_capability(std::string_view line, Capabilities& capabilities) {
   const std::string_view keyword = next_word(line);
   if (equals_ignoring_case(keyword, "PIPELINING")) {
@@ -120,6 +133,12 @@ void parse_capability(std::string_view line, Capabilities& capabilities) {
     parse_decimal(next_word(line), UINT64_MAX, capabilities.size_max);
   } else if (equals_ignoring_case(keyword, "LIMITS")) {
     parse_limits(line, capabilities);
+  } else if (equals_ignoring_case(keyword, "AUTH")) {
+    parse_mechanisms(line, capabilities);
+  } else if (keyword.size() > kOldAuth.size() &&
+             equals_ignoring_case(keyword.substr(0, kOldAuth.size()), kOldAuth)) {
+    parse_mechanisms(keyword.substr(kOldAuth.size()), capabilities);
+    parse_mechanisms(line, capabilities);
   }
 }
 

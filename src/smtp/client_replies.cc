@@ -35,6 +35,7 @@ ClientSession::Step ClientSession::step(Bytes input) {
       consumed = input.size();
       break;
     }
+    RINGMTA_ASSERT(state_ != State::handshake || input.size() == consumed);
     const ReplyParser::Step parsed = parser_.step(input.subspan(consumed));
     consumed += parsed.consumed;
     if (parsed.state == ReplyParser::State::more) break;
@@ -42,6 +43,11 @@ ClientSession::Step ClientSession::step(Bytes input) {
       close_confused(waiting_for(), parser_.problem(), {});
     } else {
       on_reply(parser_.reply());
+      // What stands behind the reply to STARTTLS came unprotected but would be read as if TLS had
+      // brought it.
+      if (state_ == State::handshake && consumed < input.size()) {
+        close_confused(Phase::tls, "it sent more behind its reply to STARTTLS", {});
+      }
     }
   }
   step.consumed = consumed;
@@ -58,13 +64,7 @@ bool ClientSession::news(Step& step) {
     return true;
   }
   if (state_ != State::closed) {
-    if (tell_ready_) {
-      tell_ready_ = false;
-      step.action = Action::ready;
-      step.phase = Phase::ehlo;
-      step.reply = &parser_.reply();
-      return true;
-    }
+    if (tell_opening_ != Action::more && opening_news(step)) return true;
     if (local_verdict(step) || next_finished(step)) return true;
   }
   news_ = false;
@@ -137,17 +137,7 @@ void ClientSession::tell_finished(Step& step, Slot& slot) {
 
 void ClientSession::on_reply(const Reply& reply) {
   if (state_ == State::greeting) {
-    if (!reply.positive()) {
-      close(Phase::greeting, reply);
-      return;
-    }
-    state_ = State::hello;
-    if (quit_wanted_) {
-      state_ = State::ready;
-      send_quit_if_due();
-      return;
-    }
-    send_hello(options_.lmtp ? "LHLO " : "EHLO ");
+    on_greeting(reply);
     return;
   }
   if (replies_seen_ == commands_taken_) {  // nothing was asked
@@ -162,33 +152,15 @@ void ClientSession::on_reply(const Reply& reply) {
   ++replies_seen_;
   if (state_ == State::hello) {
     on_hello(reply);
+  } else if (state_ == State::starttls) {
+    on_starttls(reply);
+  } else if (state_ == State::auth) {
+    on_auth(reply);
   } else if (const Slot* slot = answering(); slot != nullptr) {
     on_transaction(slots_[index_of(*slot)], reply);
   } else {
     close(Phase::quit, reply);
   }
-}
-
-void ClientSession::on_hello(const Reply& reply) {
-  if (reply.positive()) {
-    if (!helo_) capabilities_ = parse_capabilities(reply.text);
-    pipelining_ = options_.pipelining && capabilities_.pipelining;
-    // LMTP leaves open how many replies a refused BDAT has (RFC 2033 4.3): DATA there.
-    chunking_ = options_.chunking && capabilities_.chunking && !options_.lmtp;
-    state_ = State::ready;
-    if (quit_wanted_) {
-      send_quit_if_due();
-    } else {
-      tell_ready_ = news_ = true;
-    }
-    return;
-  }
-  if (reply.permanent() && !helo_ && !options_.lmtp) {  // RFC 5321 3.2
-    helo_ = true;
-    send_hello("HELO ");
-    return;
-  }
-  close(Phase::ehlo, reply);
 }
 
 void ClientSession::on_transaction(Slot& slot, const Reply& reply) {

@@ -8,6 +8,8 @@
 // (no PIPELINING) get them line by line out of the slot's script.
 #include "ringmta/smtp/client_session.h"
 
+#include <algorithm>
+
 #include "client_envelope.h"
 #include "client_flags.h"
 #include "ringmta/base/assert.h"
@@ -47,7 +49,8 @@ std::string_view to_text(Phase phase) {
   return "unknown";
 }
 
-ClientSession::ClientSession(const ClientOptions& options) : options_(options) {
+ClientSession::ClientSession(const ClientOptions& options, const ClientOpening& opening)
+    : options_(options), opening_(opening) {
   // Configuration checks host names; a line end in one must never become a command.
   for (const char c : options_.hostname) RINGMTA_ASSERT(static_cast<unsigned char>(c) > ' ');
 }
@@ -256,6 +259,10 @@ void ClientSession::output_sent() {
   RINGMTA_ASSERT(in_flight_);
   in_flight_ = false;
   std::string& sent = text_[writing_ ^ 1];
+  if (has_secret_[writing_ ^ 1]) {
+    std::fill(sent.begin(), sent.end(), '\0');
+    has_secret_[writing_ ^ 1] = false;
+  }
   sent.clear();
   if (sent.capacity() > kTextKept) std::string().swap(sent);
   for (uint32_t i = 0; i < used_; ++i) {
@@ -295,6 +302,12 @@ Phase ClientSession::waiting_for() const {
       return Phase::greeting;
     case State::hello:
       return Phase::ehlo;
+    case State::starttls:
+    case State::handshake:
+      return Phase::tls;
+    case State::owner:
+    case State::auth:
+      return Phase::auth;
     case State::ready: {
       const Slot* slot = answering();
       return slot == nullptr ? Phase::mail : phase_of(*slot);
@@ -308,7 +321,8 @@ Phase ClientSession::waiting_for() const {
 
 bool ClientSession::waiting() const {
   if (state_ == State::closed) return false;
-  return state_ == State::greeting || replies_seen_ < commands_taken_;
+  if (state_ == State::greeting || state_ == State::handshake) return true;
+  return replies_seen_ < commands_taken_;
 }
 
 // How far an unjudged transaction got when the session ended.
@@ -330,7 +344,8 @@ ClientSession::Step ClientSession::abandon() {
     }
   }
   state_ = State::closed;
-  tell_ready_ = tell_close_ = false;
+  tell_opening_ = Action::more;
+  tell_close_ = false;
   segments_.clear();
   Step step;
   if (next_verdict(step) || local_verdict(step)) return step;

@@ -33,8 +33,11 @@ class Repair final {
                               scan.unreadable_octets));
       }
       const uint64_t acknowledged = acknowledged_end(scans_, scan);
-      for (const DamagedBatch& damage : scan.damaged) {
-        judge(scan, damage, damage.followed || damage.begin < acknowledged);
+      for (DamagedBatch damage : scan.damaged) {
+        // At the end of a file that was cut, something acknowledged is gone for all we know.
+        const bool is_cut = scan.size < scan.size_made;
+        if (is_cut) damage.lost = std::max(damage.lost, 1U);
+        judge(scan, damage, damage.followed || damage.begin < acknowledged || is_cut);
       }
       if (scan.end < acknowledged) lost_tail(scan, acknowledged);
       if (scan.end > std::max(acknowledged, scan.last_begin)) {
@@ -184,12 +187,12 @@ void repair(const std::string& directory, std::vector<Scan>& scans, Recovery::Re
   Repair(directory, scans, report).run();
 }
 
-std::string quarantine_file(const std::string& directory, const Scan& scan) {
+std::string quarantine_file(const std::string& directory, const Scan& scan, bool was_ours) {
   const std::string quarantine = directory + "/quarantine";
-  const std::string target = quarantine + "/" + segment_name(scan.number) + "-unknown";
+  const std::string target = quarantine + "/" + segment_name(scan.number) + std::string(kUnknown);
   Status moved = ring::disk::make_directory(quarantine);
   if (moved) moved = ring::disk::rename(scan.path, target);
-  if (moved) {  // the number stays known
+  if (moved && was_ours) {
     std::vector<std::byte> block(kBlock);
     SegmentHeader header;
     header.number = scan.number;

@@ -28,6 +28,7 @@ Result<std::shared_ptr<ClientContext>> ClientContext::create(const ClientOptions
   start_library();
   auto impl = std::make_unique<Impl>(options.sessions_max);
   impl->budget = options.budget;
+  impl->channel_binding = options.channel_binding;
   impl->context.reset(wolfSSL_CTX_new(wolfSSLv23_client_method()));
   WOLFSSL_CTX* raw = impl->context.get();
   if (raw == nullptr) return fail("no memory for a TLS context");

@@ -46,6 +46,7 @@ struct ClientContext::Impl final {
   explicit Impl(uint32_t sessions_max) : sessions(sessions_max) {}
   LibraryContext context;
   uint32_t roots = 0;
+  bool channel_binding = false;
   HandshakeBudget* budget = nullptr;
   SessionCache sessions;
   RecordMemory record = std::make_unique<std::byte[]>(kRecordSizeMax);

@@ -60,6 +60,7 @@ void Session::Impl::begin_client(const Peer& peer) {
   attach(mine.context.get());
   if (state == State::failed) return;
   WOLFSSL* session = library.get();
+  if (mine.channel_binding) wolfSSL_KeepArrays(session);
   if (verification == Verification::full) {
     if (mine.roots == 0) {
       fail_with("TLS: there are no root certificates to verify the peer with");
@@ -113,13 +114,13 @@ void Session::Impl::note_facts() {
   facts.resumed = wolfSSL_session_reused(session) != 0;
   if (client) {
     facts.verified = verification == Verification::full;
-    return;
+  } else {
+    facts.server_name = name;
+    facts.peer_fingerprint = peer_fingerprint;
+    facts.verified =
+        !peer_fingerprint.empty() && server->impl().has_client_roots && !peer_unverified;
   }
-  const ServerContext::Impl& mine = server->impl();
-  facts.server_name = name;
-  facts.peer_fingerprint = peer_fingerprint;
-  facts.verified = !peer_fingerprint.empty() && mine.has_client_roots && !peer_unverified;
-  if (!mine.channel_binding) return;
+  if (!(client ? client->impl().channel_binding : server->impl().channel_binding)) return;
   if (facts.version == "TLSv1.3") {
     facts.has_exporter =
         wolfSSL_export_keying_material(

@@ -127,6 +127,7 @@ void FakeQueue::done(queue::Job* job) {
     result.possible_duplicate = job->possible_duplicate;
     if (job->peer.length > 0) result.peer = job->peer.text();
     result.peer_name = job->peer_name;
+    result.tls = job->tls;
     results.push_back(std::move(result));
   }
   if (!again.to.empty()) {
@@ -176,8 +177,10 @@ uint32_t Queue::work(SiteId site) const {
   return static_cast<uint32_t>(fake.ready_[site.value].size());
 }
 void Queue::job_done(Job* job) { impl_->fake.done(job); }
-void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until) {
+void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
+                        smtp::EnhancedStatus status) {
   impl_->fake.held_until.at(site.value) = until;
+  impl_->fake.failed_status = status;
   impl_->fake.news.push_back("failed " + std::to_string(site.value) + ": " + std::string(reason));
 }
 void Queue::site_recovered(SiteId site) {

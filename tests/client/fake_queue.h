@@ -30,6 +30,7 @@ struct Result {
   smtp::Phase phase = smtp::Phase::connect;
   bool possible_duplicate = false;
   std::string peer, peer_name;
+  queue::JobTls tls;
 };
 
 class FakeQueue final {
@@ -56,6 +57,7 @@ class FakeQueue final {
   std::vector<Result> results;    // retry_now is not among them: the mail waits again
   std::vector<std::string> news;  // "failed 0: REASON", "recovered 0"
   std::vector<Monotonic> held_until;
+  smtp::EnhancedStatus failed_status{};  // of the last failure
   uint32_t retries_now = 0;
   uint32_t jobs_out = 0;
   Monotonic lent_failed_until{};

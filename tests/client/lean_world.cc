@@ -81,6 +81,8 @@ Result<std::unique_ptr<Io>> Io::create(const IoOptions& /*options*/) {
 uint64_t Io::random() { return impl_->random.next(); }
 void Io::ring_doorbell() {}
 void Io::read(StreamId /*stream*/) {}
+void Io::pause(StreamId /*stream*/, Bytes /*unread*/) {}
+uint64_t Io::secure_random() { return 0; }
 SocketAddress Io::local(StreamId /*stream*/) const { return {}; }
 
 Result<StreamId> Io::connect(const SocketAddress& /*peer*/, const ConnectOptions& /*options*/,
@@ -273,7 +275,7 @@ void Queue::job_done(Job* job) {
   ++(good ? impl_->world.delivered : impl_->world.other_verdicts);
   impl_->spare.push_back(job);
 }
-void Queue::site_failed(SiteId, std::string_view, Monotonic) {}
+void Queue::site_failed(SiteId, std::string_view, Monotonic, smtp::EnhancedStatus) {}
 void Queue::site_recovered(SiteId) {}
 const Site& Queue::site(SiteId /*id*/) const { return impl_->site; }
 

@@ -75,7 +75,9 @@ void ScriptedPeer::on_event(const ring::Event& event) {
     if (script.reads) io_->read(event.stream);
     const bool full = open > script.connections_max;
     if (full) ++refused;
-    say(*session, full ? "421 4.7.0 too many connections!drop" : script.greeting);
+    if (script.implicit_tls) begin_tls(*session);
+    session->greeting = full ? "421 4.7.0 too many connections!drop" : script.greeting;
+    if (!script.implicit_tls) say(*session, session->greeting);
     sessions_[key_of(event.stream)] = std::move(session);
     return;
   }
@@ -85,8 +87,7 @@ void ScriptedPeer::on_event(const ring::Event& event) {
   switch (event.kind) {
     case EventKind::received:
       pieces.push_back(event.data.size());
-      session.input += as_text(event.data);
-      consume(session);
+      on_received(session, event.data);
       break;
     case EventKind::sent:
       session.is_sending = false;
@@ -99,6 +100,50 @@ void ScriptedPeer::on_event(const ring::Event& event) {
       break;
     default:
       break;
+  }
+}
+
+void ScriptedPeer::begin_tls(Session& session) {
+  session.tls = std::make_unique<tls::Session>(script.tls);
+  session.input.clear();
+}
+
+void ScriptedPeer::on_received(Session& session, Bytes data) {
+  using Action = tls::Session::Action;
+  if (session.tls == nullptr) {
+    session.input += as_text(data);
+    consume(session);
+    return;
+  }
+  while (true) {
+    const tls::Session::Step step = session.tls->step(data);
+    data = data.subspan(step.consumed);
+    session.tls->take_output(session.output);
+    if (step.action == Action::handshaken) {
+      ++handshakes;
+      if (session.tls->facts().resumed) ++resumed;
+      server_name = session.tls->facts().server_name;
+      fingerprint = session.tls->facts().peer_fingerprint;
+      if (script.implicit_tls) say(session, session.greeting);
+    } else if (step.action == Action::plaintext) {
+      session.input += as_text(step.plaintext);
+      consume(session);
+    } else if (step.action == Action::failed) {
+      tls_errors.push_back(session.tls->error());
+      session.at_end = session.drop = true;
+      return;
+    } else {
+      return;
+    }
+  }
+}
+
+void ScriptedPeer::put(Session& session, std::string_view text) {
+  if (session.tls != nullptr && session.tls->handshaken()) {
+    session.tls->write(as_bytes(text));
+    session.tls->take_output(session.output);
+  } else {
+    session.output += text;
   }
 }
 
@@ -159,7 +204,10 @@ void ScriptedPeer::on_line(Session& session, const std::string& line) {
 
 std::string ScriptedPeer::good_answer(Session& session, const std::string& line) {
   const std::string verb = line.substr(0, 4);
-  if (verb == "EHLO" || verb == "LHLO") return script.ehlo;
+  if (verb == "EHLO" || verb == "LHLO") {
+    return session.tls != nullptr && !script.secure_ehlo.empty() ? script.secure_ehlo : script.ehlo;
+  }
+  if (verb == "STAR") return "220 2.0.0 go ahead!tls";
   if (verb == "HELO") return "250 mx.example";
   if (verb == "MAIL") {
     if (session.in_mail) return "503 5.5.1 nested MAIL";
@@ -210,6 +258,7 @@ void ScriptedPeer::end_content(Session& session, std::string content, bool chunk
   if (text.starts_with("2") || text.starts_with("!") || text.empty()) {
     session.mail.content = std::move(content);
     session.mail.chunked = chunked;
+    session.mail.secure = session.tls != nullptr;
     mails.push_back(session.mail);
   }
   session.mail.to.clear();
@@ -250,6 +299,7 @@ void ScriptedPeer::perform(Session& session, std::string text) {
     return;
   }
   if (take_suffix(text, "!drop")) session.drop = true;
+  const bool tls_begins = take_suffix(text, "!tls");
   if (take_suffix(text, "!break")) {  // when something unread has come in
     io_->pause(session.stream);
     session.later.emplace_back(io_->now() + Milliseconds{10}, text + "!torn");
@@ -262,10 +312,11 @@ void ScriptedPeer::perform(Session& session, std::string text) {
     session.counted_out = true;
   }
   if (text.starts_with(kRaw)) {
-    session.output += text.substr(kRaw.size());
+    put(session, text.substr(kRaw.size()));
   } else if (!text.empty()) {
-    session.output += text + "\r\n";
+    put(session, text + "\r\n");
   }
+  if (tls_begins) begin_tls(session);
   pump(session);
 }
 

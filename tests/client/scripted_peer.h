@@ -3,7 +3,8 @@
 //
 // What it says to a command may end in one of these: "!drop" the connection is closed after it,
 // "!break" it is torn down after it, with what the client still sends unread, "!reset" it is torn
-// down at once, "!deaf" nothing is read any more. An empty answer is silence.
+// down at once, "!deaf" nothing is read any more, "!tls" TLS begins behind it. An empty answer is
+// silence.
 #pragma once
 
 #include <deque>
@@ -17,6 +18,7 @@
 
 #include "ringmta/ring/io.h"
 #include "ringmta/sim/world.h"
+#include "ringmta/tls/session.h"
 
 namespace ringmta::client {
 
@@ -26,6 +28,7 @@ struct ReceivedMail {
   std::vector<std::string> to;
   std::string content;  // as it came, without the closing ".CRLF"
   bool chunked = false;
+  bool secure = false;
 };
 
 class ScriptedPeer final {
@@ -33,6 +36,9 @@ class ScriptedPeer final {
   struct Script {
     std::string greeting = "220 mx.example ESMTP";
     std::string ehlo = "250-mx.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 50000000";
+    std::string secure_ehlo;  // the same under TLS; empty: no other
+    std::shared_ptr<tls::ServerContext> tls;
+    bool implicit_tls = false;
     bool lmtp = false;
     bool reads = true;
     Milliseconds delay{0};                  // before every reply
@@ -57,6 +63,10 @@ class ScriptedPeer final {
   uint32_t open = 0, open_max = 0;
   uint32_t quits = 0;
   uint32_t refused = 0;
+  uint32_t handshakes = 0, resumed = 0;
+  std::string server_name;  // asked for in the last handshake
+  std::string fingerprint;  // of the client's certificate, likewise
+  std::vector<std::string> tls_errors;
 
   // The address an accepted connection came from, the last one.
   std::string last_client;
@@ -68,6 +78,8 @@ class ScriptedPeer final {
   struct Session {
     uint32_t number = 0;
     ring::StreamId stream{};
+    std::unique_ptr<tls::Session> tls;
+    std::string greeting;
     std::string input;
     std::string output;
     std::string sending;
@@ -83,6 +95,9 @@ class ScriptedPeer final {
   };
   void turn();
   void on_event(const ring::Event& event);
+  void on_received(Session& session, Bytes data);
+  void begin_tls(Session& session);
+  void put(Session& session, std::string_view text);
   void consume(Session& session);
   bool consume_content(Session& session);
   void on_line(Session& session, const std::string& line);

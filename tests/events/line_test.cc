@@ -341,8 +341,7 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.job.possible_duplicate = true;
   sample.head.info.user = "u";
   sample.outcome.protocol = "ESMTPSA";
-  sample.outcome.tls_version = "TLSv1.3";
-  sample.outcome.tls_cipher = "TLS_AES_128_GCM_SHA256";
+  sample.job.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256", true, true};
   EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
 }
 

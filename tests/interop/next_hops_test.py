@@ -46,7 +46,7 @@ def test_smtp_sink_that_defers_for_a_while(lab):
 class Postfix:
     """A Postfix of its own: configuration, queue and log in the lab's directory."""
 
-    def __init__(self, lab, onward):
+    def __init__(self, lab, onward, more=""):
         self.port = free_port()
         self.etc = lab.directory / "postfix"
         self.queue = lab.directory / "postfix-queue"
@@ -73,6 +73,7 @@ alias_database =
 smtputf8_enable = yes
 smtp_host_lookup = native
 disable_dns_lookups = yes
+{more}
 """)
         services = f"""
 127.0.0.1:{self.port} inet n - n - - smtpd
@@ -93,6 +94,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 proxymap unix - - n - - proxymap
+tlsmgr unix - - n 1000? 1 tlsmgr
 flush unix n - n 1000? 0 flush
 """
         (self.etc / "master.cf").write_text(services)
@@ -130,7 +132,7 @@ def test_postfix_as_next_hop(lab):
 class Exim:
     """An Exim unpacked from its package (it cannot be installed beside Postfix), run by its own user."""
 
-    def __init__(self, lab, onward):
+    def __init__(self, lab, onward, tls="tls_advertise_hosts ="):
         self.port = free_port()
         root = pathlib.Path(os.environ["RINGMTA_EXIM_ROOT"])
         binary = root / "usr/sbin/exim4"
@@ -152,7 +154,7 @@ local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.port}
 acl_smtp_rcpt = take
 acl_smtp_data = take
-tls_advertise_hosts =
+{tls}
 host_lookup =
 rfc1413_query_timeout = 0s
 message_size_limit = 60M

@@ -17,6 +17,7 @@ RINGMTA_POWERCUTS: cuts per test (default 24); RINGMTA_SEED: which ones.
 
 import bisect
 import collections
+import json
 import mmap
 import os
 import random
@@ -33,6 +34,7 @@ CUTS = int(os.environ.get("RINGMTA_POWERCUTS", "24"))
 SEED = int(os.environ.get("RINGMTA_SEED", "1"))
 DISK_OCTETS = 320 << 20  # XFS takes no less than 300 MiB
 SECTOR = 512
+MESSAGES = 400  # of each client
 MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 PACKAGE = {"ext4": "e2fsprogs", "xfs": "xfsprogs"}
 POLICIES = ("kept", "dropped", "mixed", "torn")
@@ -203,9 +205,9 @@ def nothing_lost(results):
 class Client(threading.Thread):
     """Sends one message after the other and notes when each was accepted."""
 
-    def __init__(self, port, name, until_ns):
+    def __init__(self, port, name):
         super().__init__()
-        self.port, self.name, self.until_ns = port, name, until_ns
+        self.port, self.name = port, name
         self.promises, self.problem = [], None
 
     def run(self):
@@ -227,12 +229,10 @@ class Client(threading.Thread):
             reply()
             connection.sendall(b"EHLO client.test\r\n")
             reply()
-            number = 0
-            while time.monotonic_ns() < self.until_ns:
-                number += 1
+            for number in range(1, MESSAGES + 1):
                 sender = f"{self.name}-{number}@client.test"
                 # For a while all is delivered at once: such segments die and are used again.
-                all_gone = time.monotonic_ns() // 400_000_000 % 2 == 0
+                all_gone = number // 75 % 2 == 0
                 domain = "gone.test" if all_gone or number % 3 == 0 else "stays.test"
                 body = f"X-Cut: {sender}\r\nSubject: cut\r\n\r\n" + \
                     "".join(f"{dice.random()}\r\n" for _ in range(dice.choice((1, 20, 200, 2000))))
@@ -288,13 +288,17 @@ socket = "{lab.directory}/control.sock"
         relay = lab.start("relay", [program("RINGMTA"), "serve", "-c", configuration])
         relay.wait_for_port(port)
         begin = time.monotonic_ns()
-        clients = [Client(port, f"c{i}", begin + 4_000_000_000) for i in range(6)]
+        clients = [Client(port, f"c{i}") for i in range(6)]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
             check(client.problem is None, f"{client.name}: {client.problem}")
+        status = json.loads(run(program("RINGMTA"), "status", "--json", "--socket", f"{lab.directory}/control.sock"))
         relay.kill()
+    recycled = sum(shard["spool"]["recycled_segments"] for shard in status["shards"])
+    print(f"# {kind}, {durability}: {recycled} segments were used again")
+    check(recycled > 0, "no segment was used again")
     return disk.journal, [promise for client in clients for promise in client.promises], begin
 
 

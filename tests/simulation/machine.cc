@@ -23,6 +23,7 @@ struct Machine::Life {
   std::unique_ptr<server::AuthShared> auth;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots;
   const tls::TicketKeys ticket_keys;
+  client::Credentials credentials;
   std::unique_ptr<spool::Recovery> recovery;
   std::vector<std::unique_ptr<relay::ShardRelay>> shards;
 };
@@ -54,8 +55,9 @@ bool Machine::start(const std::string& configuration) {
   life.recovery = std::move(*recovery);
   findings_ = life.recovery->report().findings;
   recovered_ = life.recovery->report().messages;
-  const relay::Shared shared{life.settings,       life.exchange,  *life.clients,   *life.auth,
-                             life.recovery.get(), life.snapshots, life.ticket_keys};
+  const relay::Shared shared{life.settings,  life.exchange,    *life.clients,
+                             *life.auth,     life.credentials, life.recovery.get(),
+                             life.snapshots, life.ticket_keys};
   for (uint16_t number = 0; number < life.settings.shards; ++number) {
     auto made = relay::ShardRelay::create(shared, ShardId{number}, -1);
     if (!made) return fails(made.error());

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,14 +67,14 @@ enum class Cut { whole, octets, random };
 
 class Dialogue final {
  public:
-  Dialogue(const ClientOptions& options, Cut cut, uint64_t seed)
-      : session_(options), cut_(cut), random_(seed) {}
+  Dialogue(const ClientOptions& options, Cut cut, uint64_t seed, const ClientOpening& opening = {})
+      : session_(options, opening), cut_(cut), random_(seed) {}
 
   // Each line of `script` is an act: "< TEXT" the server says TEXT and CRLF (acts of this kind in a
   // row are one piece),
   // "<| TEXT" the same without CRLF; "begin N"; "quit"; "abandon"; "hold" (output is taken but not
-  // told as sent), "sent"; "stuck" (output is not even taken); "--" (what the server says next
-  // comes later).
+  // told as sent), "sent"; "stuck" (output is not even taken); "secured"; "auth MECHANISM", "auth
+  // MECHANISM INITIAL", "answer TEXT", "cancel"; "--" (what the server says next comes later).
   void play(std::string_view script, const std::map<int, Mail>& mails) {
     std::string server;
     while (!script.empty()) {
@@ -115,6 +116,18 @@ class Dialogue final {
         if (step.action == ClientSession::Action::more) break;
         tell(step);
       }
+    } else if (line == "secured") {
+      session_.secured();
+    } else if (line.substr(0, 5) == "auth ") {
+      line.remove_prefix(5);
+      const size_t blank = line.find(' ');
+      std::optional<std::string_view> initial;
+      if (blank != std::string_view::npos) initial = line.substr(blank + 1);
+      session_.authenticate(line.substr(0, blank), initial);
+    } else if (line.substr(0, 6) == "answer") {
+      session_.answer(line.substr(std::min<size_t>(7, line.size())));
+    } else if (line == "cancel") {
+      session_.cancel_authentication();
     } else if (line == "hold") {
       hold_ = true;
     } else if (line == "stuck") {
@@ -206,6 +219,18 @@ class Dialogue final {
     const std::string tag = std::to_string(step.tag);
     switch (step.action) {
       case Action::more:
+        break;
+      case Action::start_tls:
+        told += "start tls\n";
+        break;
+      case Action::authenticate:
+        told += "authenticate" + (step.reply == nullptr ? "" : " " + step.reply->line()) + "\n";
+        break;
+      case Action::challenge:
+        told += "challenge " + step.reply->text + "\n";
+        break;
+      case Action::authenticated:
+        told += "authenticated\n";
         break;
       case Action::ready:
         told += "ready\n";

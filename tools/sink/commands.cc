@@ -72,10 +72,62 @@ void SinkSession::on_hello(std::string_view argument, bool extended) {
   }
   if (!replied && extended) {
     context_.counts.replies[250].add();
-    out_ += context_.ehlo_reply;
+    out_ += secure_ ? context_.secure_ehlo_reply : context_.ehlo_reply;
   }
   if (!replied && !extended) reply(250, context_.options.hostname);
   if (action != nullptr) finish_action(*action, from);
+}
+
+void SinkSession::on_starttls(std::string_view argument) {
+  const SinkOptions& options = context_.options;
+  if (options.tls_certificate.empty() || options.tls_implicit || secure_) {
+    return reply(503, "5.5.1 STARTTLS was not offered");
+  }
+  if (!argument.empty()) return reply(501, "5.5.4 STARTTLS stands alone");
+  const Action* action = match(Phase::starttls, {}, {});
+  const size_t from = out_.size();
+  const bool replied = action != nullptr && perform(*action);
+  if (!replied) reply(220, "2.0.0 Go ahead");
+  if (!replied || action->code == 220) want_ = Want::tls;
+  if (action != nullptr) finish_action(*action, from);
+}
+
+void SinkSession::on_auth(std::string_view argument) {
+  const SinkAuth* auth = context_.auth;
+  if (auth == nullptr) return reply(503, "5.5.1 AUTH was not offered");
+  if (!greeted_ || has_sender_ || authenticated_) return reply(503, "5.5.1 Not now");
+  if (!secure_ && !context_.options.tls_certificate.empty()) {
+    return reply(538, "5.7.11 STARTTLS first");
+  }
+  const Action* action = match(Phase::auth, {}, {});
+  const size_t from = out_.size();
+  if (action != nullptr && perform(*action)) {
+    finish_action(*action, from);
+    return;
+  }
+  exchange_ = std::make_unique<SinkExchange>();
+  auth_result(exchange_->begin(*auth, argument));
+  if (action != nullptr) finish_action(*action, from);
+}
+
+void SinkSession::auth_result(SinkExchange::Result result) {
+  using Result = SinkExchange::Result;
+  state_ = result == Result::challenge ? State::auth : State::command;
+  switch (result) {
+    case Result::challenge:
+      return reply(334, exchange_->challenge());
+    case Result::good:
+      authenticated_ = true;
+      context_.counts.authenticated.add();
+      return reply(235, "2.7.0 Authentication successful");
+    case Result::bad:
+      context_.counts.auth_refused.add();
+      return reply(535, "5.7.8 Authentication credentials invalid");
+    case Result::unknown_mechanism:
+      return reply(504, "5.5.4 Unrecognized authentication type");
+    case Result::not_base64:
+      return reply(501, "5.5.2 Not base64");
+  }
 }
 
 bool SinkSession::check_mail_parameters(std::string_view parameters) {
@@ -115,6 +167,9 @@ void SinkSession::on_mail(std::string_view argument) {
   std::string_view path;
   std::string_view parameters;
   if (!greeted_) return reply(503, "5.5.1 EHLO first");
+  if (context_.auth != nullptr && !authenticated_) {
+    return reply(530, "5.7.0 Authentication required");
+  }
   if (has_sender_) return reply(503, "5.5.1 One MAIL at a time");
   if (!split_path(argument, "FROM:", path, parameters))
     return reply(501, "5.5.4 MAIL FROM:<address>");

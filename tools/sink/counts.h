@@ -28,6 +28,10 @@ struct SinkCounts {
   Counter early_input;     // commands sent ahead of a reply without PIPELINING having been offered
   Counter bad_commands;    // answered 500, 501, 503, 504 or 555 by the sink itself
   Counter bare_line_ends;  // commands that ended in a bare LF
+  Counter tls_sessions;    // handshakes done
+  Counter tls_resumed;     // of these, continuing an earlier one
+  Counter authenticated;   // connections
+  Counter auth_refused;    // times
   Counter good;            // verified messages
   Counter corrupt;
   Counter unmarked;

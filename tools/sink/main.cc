@@ -22,7 +22,10 @@ using Listening = Result<std::vector<SocketAddress>>;
 
 class Sink final {
  public:
-  Sink(const SinkOptions& options, const RuleSet& rules) : state_{options, rules} {
+  Sink(const SinkOptions& options, const RuleSet& rules, const SinkAuth* auth)
+      : state_{options, rules} {
+    state_.auth = auth;
+    state_.ticket_keys.rotate();
     state_.listeners = std::make_unique<ListenerCounts[]>(options.listeners.size());
   }
   ~Sink() { join(); }
@@ -128,13 +131,19 @@ int run(const SinkOptions& options) {
     if (!loaded) return complain(loaded.error());
     rules = std::move(*loaded);
   }
+  SinkAuth auth;
+  if (!options.auth.empty()) {
+    auto read = SinkAuth::read(options.auth);
+    if (!read) return complain(read.error());
+    auth = std::move(*read);
+  }
   raise_open_files_limit();
   sigset_t signals;
   sigemptyset(&signals);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  Sink sink(options, rules);
+  Sink sink(options, rules, options.auth.empty() ? nullptr : &auth);
   if (const auto status = sink.start(); !status) return complain(status.error());
   if (const auto status = sink.watch(signals); !status) return complain(status.error());
   return sink.leave();

@@ -90,6 +90,20 @@ ParsedSinkOptions parse_sink_options(int argc, char** argv) {
                  "further lines of the EHLO reply, as they are; may be repeated")
       ->allow_extra_args(false)
       ->option_text("LINE");
+  app.add_option("--tls-certificate", options.tls_certificate,
+                 "PEM file of the certificate and its intermediates: speak TLS")
+      ->check(CLI::ExistingFile)
+      ->option_text("FILE");
+  app.add_option("--tls-key", options.tls_key, "PEM file of its key")
+      ->check(CLI::ExistingFile)
+      ->option_text("FILE");
+  std::string tls_mode = "starttls";
+  app.add_option("--tls", tls_mode, "starttls, or implicit: TLS from the first octet")
+      ->check(CLI::IsMember({"starttls", "implicit"}))
+      ->option_text("MODE [starttls]");
+  app.add_option("--auth", options.auth,
+                 "mechanisms, user, and the file of the password or token: no mail without it")
+      ->option_text("MECHANISM,...:USER:FILE");
   app.add_option("--seed", options.seed, "for rules with a share")->option_text("N [1]");
   try {
     app.parse(argc, argv);
@@ -97,6 +111,10 @@ ParsedSinkOptions parse_sink_options(int argc, char** argv) {
     parsed.run = false;
     parsed.exit_code = app.exit(error) == 0 ? 0 : 2;
     return parsed;
+  }
+  options.tls_implicit = tls_mode == "implicit";
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    return refuse("--tls-certificate and --tls-key go together");
   }
   for (const std::string& text : listen) {
     const auto addresses = parse_listeners(text);

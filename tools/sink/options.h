@@ -33,6 +33,9 @@ struct SinkOptions {
   bool dsn = true;
   uint64_t size_max = 100ULL * 1024 * 1024;  // 0 = SIZE is not offered
   uint32_t recipients_max = 1000;
+  std::string tls_certificate, tls_key;   // PEM files; empty: no TLS
+  bool tls_implicit = false;              // TLS from the first octet, else STARTTLS
+  std::string auth;                       // SinkAuth::read(); empty: AUTH is not offered
   std::vector<std::string> capabilities;  // further EHLO lines, as they are
 };
 

@@ -142,6 +142,10 @@ SinkReport make_report(const SinkState& state, const Workers& workers,
   json["early_input"] = sum(workers, &SinkCounts::early_input);
   json["bad_commands"] = sum(workers, &SinkCounts::bad_commands);
   json["bare_line_ends"] = sum(workers, &SinkCounts::bare_line_ends);
+  json["tls_sessions"] = sum(workers, &SinkCounts::tls_sessions);
+  json["tls_resumed"] = sum(workers, &SinkCounts::tls_resumed);
+  json["authenticated"] = sum(workers, &SinkCounts::authenticated);
+  json["auth_refused"] = sum(workers, &SinkCounts::auth_refused);
   json["record_failures"] = sum(workers, &SinkCounts::record_failures);
   Json replies = Json::object();
   for (size_t code = 0; code < std::tuple_size_v<decltype(SinkCounts::replies)>; ++code) {

@@ -8,8 +8,8 @@
 namespace ringmta::tools {
 
 std::string_view to_text(Phase phase) {
-  constexpr std::array<std::string_view, kPhases> kNames{"connect", "ehlo", "mail", "rcpt",
-                                                         "data",    "dot",  "bdat", "quit"};
+  constexpr std::array<std::string_view, kPhases> kNames{
+      "connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "bdat", "quit"};
   return kNames[static_cast<size_t>(phase)];
 }
 

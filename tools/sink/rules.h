@@ -24,6 +24,8 @@ namespace ringmta::tools {
 enum class Phase : uint8_t {
   connect,  // before the greeting
   hello,    // EHLO or HELO; "ehlo" in the file
+  starttls,
+  auth,  // the AUTH command
   mail,
   rcpt,
   data,  // before 354

@@ -15,13 +15,14 @@ namespace ringmta::tools {
 
 SinkContext::SinkContext(const SinkOptions& sink_options, const RuleSet& rule_set,
                          Ledger& sink_ledger, CorruptSamples& samples, SinkCounts& sink_counts,
-                         uint32_t thread_number)
+                         uint32_t thread_number, const SinkAuth* sink_auth)
     : options(sink_options),
       rules(rule_set),
       ledger(sink_ledger),
       corrupt_samples(samples),
       counts(sink_counts),
       thread(thread_number),
+      auth(sink_auth),
       prng(sink_options.seed + thread_number) {
   std::vector<std::string> lines{options.hostname};
   if (options.pipelining) lines.emplace_back("PIPELINING");
@@ -32,9 +33,31 @@ SinkContext::SinkContext(const SinkOptions& sink_options, const RuleSet& rule_se
   if (options.enhanced_status_codes) lines.emplace_back("ENHANCEDSTATUSCODES");
   if (options.dsn) lines.emplace_back("DSN");
   lines.insert(lines.end(), options.capabilities.begin(), options.capabilities.end());
-  for (size_t i = 0; i < lines.size(); ++i) {
-    ehlo_reply += fmt::format("250{}{}\r\n", i + 1 < lines.size() ? '-' : ' ', lines[i]);
+  const auto join = [](const std::vector<std::string>& all) {
+    std::string text;
+    for (size_t i = 0; i < all.size(); ++i) {
+      text += fmt::format("250{}{}\r\n", i + 1 < all.size() ? '-' : ' ', all[i]);
+    }
+    return text;
+  };
+  std::vector<std::string> secure = lines;
+  if (auth != nullptr) secure.push_back("AUTH " + auth->mechanisms);
+  secure_ehlo_reply = join(secure);
+  // As providers do it: who can have TLS must have it to authenticate.
+  if (options.tls_certificate.empty()) {
+    ehlo_reply = secure_ehlo_reply;
+  } else {
+    if (!options.tls_implicit) lines.emplace_back("STARTTLS");
+    ehlo_reply = join(lines);
   }
+}
+
+void SinkSession::secured() {
+  secure_ = true;
+  if (want_ == Want::tls) want_ = Want::more;
+  greeted_ = false;
+  line_.clear();
+  reset_transaction();
 }
 
 SinkSession::SinkSession(SinkContext& context, std::string_view peer, std::string_view listener,
@@ -94,7 +117,8 @@ size_t SinkSession::receive(std::string_view data) {
       context_.counts.early_input.add();
     }
   }
-  if (want_ == Want::stall) return all;
+  // What came behind STARTTLS was not said under TLS (RFC 3207 4.2).
+  if (want_ == Want::stall || want_ == Want::tls) return all;
   return all - data.size();
 }
 
@@ -104,6 +128,7 @@ void SinkSession::on_line(std::string_view line) {
   } else {
     context_.counts.bare_line_ends.add();
   }
+  if (state_ == State::auth) return auth_result(exchange_->go_on(line));
   const size_t space = line.find(' ');
   const std::string_view verb = line.substr(0, space);
   const std::string_view argument =
@@ -114,6 +139,8 @@ void SinkSession::on_line(std::string_view line) {
   if (equals_ignoring_case(verb, "BDAT")) return on_chunk(argument);
   if (equals_ignoring_case(verb, "EHLO")) return on_hello(argument, true);
   if (equals_ignoring_case(verb, "HELO")) return on_hello(argument, false);
+  if (equals_ignoring_case(verb, "STARTTLS")) return on_starttls(argument);
+  if (equals_ignoring_case(verb, "AUTH")) return on_auth(argument);
   if (equals_ignoring_case(verb, "QUIT")) return on_quit();
   if (equals_ignoring_case(verb, "RSET")) {
     reset_transaction();

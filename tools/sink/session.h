@@ -16,6 +16,7 @@
 
 #include "ringmta/base/prng.h"
 #include "tools/common/dot_stream.h"
+#include "tools/sink/auth.h"
 #include "tools/sink/checker.h"
 #include "tools/sink/counts.h"
 #include "tools/sink/ledger.h"
@@ -34,10 +35,13 @@ struct SinkContext {
   uint32_t thread = 0;
   uint64_t sequence = 0;  // of recorded messages
   std::string ehlo_reply{};
+  std::string secure_ehlo_reply{};  // the same under TLS
+  const SinkAuth* auth = nullptr;
   Prng prng{1};
 
   SinkContext(const SinkOptions& sink_options, const RuleSet& rule_set, Ledger& sink_ledger,
-              CorruptSamples& samples, SinkCounts& sink_counts, uint32_t thread_number);
+              CorruptSamples& samples, SinkCounts& sink_counts, uint32_t thread_number,
+              const SinkAuth* sink_auth = nullptr);
 };
 
 class SinkSession final {
@@ -49,7 +53,8 @@ class SinkSession final {
     hold,   // nothing for hold_ms(), then call resume(); out() may be sent meanwhile
     stall,  // read and forget; never reply again
     close,  // after out() has left
-    reset   // at once, with a RST
+    reset,  // at once, with a RST
+    tls     // after out() has left TLS begins; then secured()
   };
 
   SinkSession(SinkContext& context, std::string_view peer, std::string_view listener,
@@ -59,6 +64,7 @@ class SinkSession final {
   // How much of `data` was taken; less than all only when want() is not `more`.
   size_t receive(std::string_view data);
   void resume();
+  void secured();  // all from here on is under TLS: before start(), or after Want::tls
   // The connection is gone.
   void ended();
   // The sink is leaving: the closing reply when no transaction is open (then want() is close).
@@ -79,7 +85,7 @@ class SinkSession final {
   }
 
  private:
-  enum class State : uint8_t { command, data, chunk };
+  enum class State : uint8_t { command, auth, data, chunk };
 
   // What is needed to call a delivery unsure when the connection breaks.
   struct Delivered {
@@ -91,6 +97,9 @@ class SinkSession final {
 
   void on_line(std::string_view line);
   void on_hello(std::string_view argument, bool extended);
+  void on_starttls(std::string_view argument);
+  void on_auth(std::string_view argument);
+  void auth_result(SinkExchange::Result result);
   void on_mail(std::string_view argument);
   void on_recipient(std::string_view argument);
   void on_data(std::string_view argument);
@@ -123,6 +132,9 @@ class SinkSession final {
   Want want_ = Want::more;
   Want after_hold_ = Want::more;
   bool greeted_ = false;
+  bool secure_ = false;
+  bool authenticated_ = false;
+  std::unique_ptr<SinkExchange> exchange_;
   bool has_sender_ = false;
   bool too_large_ = false;
   bool quit_ = false;

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "tools/common/process.h"
+
 namespace ringmta::tools {
 namespace {
 
@@ -16,11 +18,27 @@ constexpr uint32_t kReceiveBufferSize = 16 * 1024;
 constexpr size_t kUnsentMax = 4 * 1024 * 1024;  // replies that a client does not read
 constexpr Milliseconds kLeaveMax{1000};
 
+// Null: without TLS.
+Result<std::shared_ptr<tls::ServerContext>> make_tls(const SinkState& state) {
+  if (state.options.tls_certificate.empty()) return nullptr;
+  auto chain = read_whole_file(state.options.tls_certificate);
+  auto key = read_whole_file(state.options.tls_key);
+  if (!chain) return std::unexpected(chain.error());
+  if (!key) return std::unexpected(key.error());
+  tls::ServerOptions how;
+  how.certificates.push_back({state.options.tls_certificate, std::move(*chain), std::move(*key)});
+  how.channel_binding = false;
+  auto made = tls::ServerContext::create(how);
+  if (made) (*made)->set_ticket_keys(state.ticket_keys);
+  return made;
+}
+
 }  // namespace
 
 SinkWorker::SinkWorker(SinkState& state, uint32_t thread)
     : state_(state),
-      context_(state.options, state.rules, state.ledger, state.corrupt_samples, counts_, thread),
+      context_(state.options, state.rules, state.ledger, state.corrupt_samples, counts_, thread,
+               state.auth),
       connections_(kConnectionsMax) {}
 
 SinkWorker::~SinkWorker() = default;
@@ -37,6 +55,11 @@ Result<std::vector<SocketAddress>> SinkWorker::listen(const std::vector<SocketAd
   loop_ = std::make_unique<shard::Loop>(*io_);
   loop_->handle(shard::Owner::listener, this, on_accept);
   loop_->handle(shard::Owner::server, this, on_stream);
+  if (auto made = make_tls(state_); !made) {
+    return std::unexpected(made.error());
+  } else {
+    tls_ = std::move(*made);
+  }
   std::vector<SocketAddress> real;
   for (size_t i = 0; i < addresses.size(); ++i) {
     const auto token =
@@ -91,7 +114,11 @@ void SinkWorker::accepted(const ring::Event& event) {
   listener.connections.fetch_add(1, std::memory_order_relaxed);
   listener.opened(listener.open, listener.open_max);
   state_.all.opened(state_.all.open, state_.all.open_max);
-  connection->session.start();
+  if (tls_ != nullptr && state_.options.tls_implicit) {
+    begin_tls(*connection);
+  } else {
+    connection->session.start();
+  }
   io_->read(event.stream);
   settle(*connection);
 }
@@ -128,13 +155,51 @@ void SinkWorker::on_stream(void* self, const ring::Event& event) {
   }
 }
 
+void SinkWorker::begin_tls(Connection& connection) {
+  connection.unsealed.swap(connection.session.out());
+  connection.tls = std::make_unique<tls::Session>(tls_);
+}
+
+// A rule that holds a session back while TLS input is left holds back what follows, not that.
+void SinkWorker::received_sealed(Connection& connection, Bytes data) {
+  using Tls = tls::Session::Action;
+  SinkSession& session = connection.session;
+  while (!connection.closing) {
+    const tls::Session::Step step = connection.tls->step(data);
+    data = data.subspan(step.consumed);
+    if (step.action == Tls::handshaken) {
+      counts_.tls_sessions.add();
+      if (connection.tls->facts().resumed) counts_.tls_resumed.add();
+      session.secured();
+      if (state_.options.tls_implicit) session.start();
+    } else if (step.action == Tls::plaintext) {
+      const size_t taken = session.receive(as_text(step.plaintext));
+      const Bytes rest = step.plaintext.subspan(taken);
+      if (rest.empty()) continue;
+      connection.tls->unread(rest);
+      if (session.want() != SinkSession::Want::hold || connection.held) return;
+      connection.paused = true;
+      io_->pause(connection.stream, data);
+      return;
+    } else {
+      return;  // all was read, or there is no more to come
+    }
+  }
+}
+
 void SinkWorker::received(Connection& connection, Bytes data) {
   if (connection.closing) return;
+  if (connection.tls != nullptr) {
+    received_sealed(connection, data);
+    settle(connection);
+    return;
+  }
   const size_t taken = connection.session.receive(as_text(data));
   if (connection.session.want() == SinkSession::Want::hold && !connection.held) {
     connection.paused = true;
     io_->pause(connection.stream, data.subspan(taken));
   }
+  if (connection.session.want() == SinkSession::Want::tls) begin_tls(connection);
   settle(connection);
 }
 
@@ -150,6 +215,7 @@ void SinkWorker::timed_out(Connection& connection) {
     if (connection.paused && connection.session.want() == SinkSession::Want::more) {
       connection.paused = false;
       io_->read(connection.stream);
+      if (connection.tls != nullptr) received_sealed(connection, {});
     }
   }
   settle(connection);
@@ -166,7 +232,7 @@ void SinkWorker::settle(Connection& connection) {
     loop_->timers().arm(connection.hold_timer, io_->now() + Milliseconds{session.hold_ms()});
   }
   flush(connection);
-  const bool all_out = !connection.sending && !connection.gap && session.out().empty();
+  const bool all_out = !connection.sending && !connection.gap && !has_output(connection);
   if (session.want() == SinkSession::Want::close && all_out)
     close(connection, ring::CloseMode::graceful);
 }
@@ -179,12 +245,33 @@ void SinkWorker::flush(Connection& connection) {
     loop_->timers().arm(connection.gap_timer, io_->now() + Milliseconds{connection.split.gap_ms});
     return;
   }
-  if (connection.session.out().empty()) return;
+  if (!has_output(connection)) return;
   connection.flight.clear();
   connection.flight_sent = 0;
-  connection.flight.swap(connection.session.out());
+  take_output(connection);
   connection.split = connection.session.take_split();
   send_piece(connection);
+}
+
+bool SinkWorker::has_output(const Connection& connection) {
+  const bool said = !const_cast<Connection&>(connection).session.out().empty();
+  if (connection.tls == nullptr) return said;
+  return !connection.unsealed.empty() || connection.tls->has_output() ||
+         (said && connection.tls->handshaken());
+}
+
+void SinkWorker::take_output(Connection& connection) {
+  std::string& out = connection.session.out();
+  if (connection.tls == nullptr) {
+    connection.flight.swap(out);
+    return;
+  }
+  connection.flight.swap(connection.unsealed);
+  if (connection.tls->handshaken() && !out.empty()) {
+    connection.tls->write(as_bytes(out));
+    out.clear();
+  }
+  connection.tls->take_output(connection.flight);
 }
 
 void SinkWorker::send_piece(Connection& connection) {

@@ -11,6 +11,7 @@
 #include "ringmta/base/slot_pool.h"
 #include "ringmta/ring/io.h"
 #include "ringmta/shard/loop.h"
+#include "ringmta/tls/session.h"
 #include "tools/sink/counts.h"
 #include "tools/sink/session.h"
 
@@ -25,6 +26,8 @@ struct SinkState {
   // One for each listener, over all threads.
   std::unique_ptr<ListenerCounts[]> listeners{};
   ListenerCounts all{};  // open connections of all listeners together
+  const SinkAuth* auth = nullptr;
+  tls::TicketKeys ticket_keys{};  // made before the threads are
 };
 
 class SinkWorker final {
@@ -50,6 +53,8 @@ class SinkWorker final {
     ring::StreamId stream{};
     ring::Timer hold_timer{};
     ring::Timer gap_timer{};
+    std::unique_ptr<tls::Session> tls;
+    std::string unsealed;    // said before TLS began, still to be sent
     std::string flight;      // what is being sent
     size_t flight_sent = 0;  // of it
     SinkSession::Split split{};
@@ -64,6 +69,10 @@ class SinkWorker final {
   static void on_stream(void* self, const ring::Event& event);
   void accepted(const ring::Event& event);
   void received(Connection& connection, Bytes data);
+  void received_sealed(Connection& connection, Bytes data);
+  void begin_tls(Connection& connection);
+  static bool has_output(const Connection& connection);
+  static void take_output(Connection& connection);
   void timed_out(Connection& connection);
   void settle(Connection& connection);
   void flush(Connection& connection);
@@ -76,6 +85,7 @@ class SinkWorker final {
   SinkContext context_;
   std::unique_ptr<ring::Io> io_;
   std::unique_ptr<shard::Loop> loop_;
+  std::shared_ptr<tls::ServerContext> tls_;
   std::vector<ring::ListenerId> listeners_;
   std::vector<std::string> listener_texts_;
   SlotPool<Connection> connections_;

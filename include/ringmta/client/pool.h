@@ -11,7 +11,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "ringmta/client/security.h"
 #include "ringmta/queue/queue.h"
 #include "ringmta/shard/loop.h"
 #include "ringmta/smtp/client_session.h"
@@ -22,6 +24,8 @@ struct ClientTimeouts {
   Milliseconds connect = seconds(30);
   Milliseconds greeting = minutes(5);
   Milliseconds ehlo = minutes(5);
+  Milliseconds tls = minutes(1);   // the reply to STARTTLS, each flight of the handshake
+  Milliseconds auth = minutes(3);  // each reply while authenticating
   Milliseconds mail = minutes(5);
   Milliseconds recipient = minutes(5);
   Milliseconds data = minutes(2);           // 354
@@ -44,7 +48,11 @@ struct ClientPoolOptions {
   Milliseconds stalled_after = minutes(2);   // without progress for so long: the watchdog tells
   uint32_t connections_max = 20000;          // of this shard, all sites
   bool deliver_to_loopback = false;          // permission to connect to 127.0.0.0/8 and ::1
-  SocketAddress source4{}, source6{};        // bind addresses, length 0: the system's choice
+  Security mx;                               // of sites found by MX that no rule is for
+  std::vector<SecurityRule> rules;           // by queue::Site::rule
+  std::vector<Security> routes;              // by queue::Site::route; a missing one is as `mx`
+  TlsLimits tls;
+  SocketAddress source4{}, source6{};  // bind addresses, length 0: the system's choice
 };
 
 struct ClientCounters {
@@ -55,6 +63,12 @@ struct ClientCounters {
   uint64_t stalled = 0;        // connections (and sites with work) found without progress
   uint64_t site_failures = 0;  // no host of a site could be reached
   uint64_t sends = 0;          // writes to peers
+  uint64_t tls_handshakes = 0, tls_resumed = 0;  // done; of these resumed
+  uint64_t tls_failures = 0;                     // handshakes that were not done
+  uint64_t tls_fallbacks = 0;                    // of these: the mail goes in clear text
+  uint64_t tls_postponed = 0;                    // times a handshake waited for the next turn
+  uint64_t tls_transactions = 0;
+  uint64_t authenticated = 0, auth_failures = 0;
 };
 
 class Pools final {
@@ -69,7 +83,12 @@ class Pools final {
   // every address of this machine).
   void set_own_addresses(std::span<const SocketAddress> listening);
 
-  // Other options from now on, but for connections_max and deliver_to_loopback.
+  // Shared by the shards, and outlives this; before the first event. Without it the pool has its
+  // own.
+  void use_credentials(Credentials& credentials);
+
+  // Other options from now on, but for connections_max, deliver_to_loopback and rules. Connections
+  // whose security is to be another one end when they have finished what they have.
   void reload(const ClientPoolOptions& options);
 
   void site_has_work(queue::SiteId site);  // from the queue

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ringmta/base/address.h"
@@ -50,6 +51,13 @@ struct JobRecipient {
   std::string text;  // one line: the reply without its code ("5.1.1 no such user"), or our reason
 };
 
+// How the connection of an attempt was protected. The texts are names that live for ever.
+struct JobTls {
+  std::string_view version;  // "TLSv1.3"; empty: clear text
+  std::string_view cipher;
+  bool verified = false, resumed = false;
+};
+
 struct Job {
   ListLink link;                          // on the borrower's list
   ShardId keeper{};                       // who lends it
@@ -64,8 +72,9 @@ struct Job {
   std::vector<smtp::RecipientView> recipient_views;
   std::vector<iovec> content;  // trace lines and content, closing ".CRLF" as the last 3 octets
   std::vector<JobRecipient> recipients;  // same order as transaction.envelope.recipients
-  SocketAddress peer{};             // filled by the borrower: whom it spoke to (length 0: nobody)
-  std::string peer_name;            // host as configured or found, for events and DSNs
+  SocketAddress peer{};   // filled by the borrower: whom it spoke to (length 0: nobody)
+  std::string peer_name;  // host as configured or found, for events and DSNs
+  JobTls tls;
   bool peer_has_dsn = false;        // NOTIFY was passed on: the peer sends success DSNs itself
   bool possible_duplicate = false;  // the content was sent, its reply never came
   Monotonic begun{};                // when the borrower began it

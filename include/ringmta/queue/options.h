@@ -50,6 +50,15 @@ struct Route {
 
 inline constexpr uint32_t kNoRoute = UINT32_MAX;
 
+// Domains found by MX that are spoken to in another way than others (TLS): such share a site and
+// its connections only with their like, whatever their MX hosts are. What the way is, the pool
+// knows.
+struct ConnectionRule {
+  std::vector<std::string> domains;  // patterns as in Route; the most exact wins
+  std::string label;                 // in the site's name: "mx.example.net (tls verified)"
+};
+inline constexpr uint32_t kNoRule = UINT32_MAX;
+
 struct QueueOptions {
   std::string hostname = "localhost";  // reporting MTA of DSNs
   std::string postmaster;              // From of DSNs; empty: MAILER-DAEMON@hostname
@@ -57,14 +66,16 @@ struct QueueOptions {
   std::vector<Route> routes;  // the first match wins: exact, then longest suffix, then "*"
   Route mx;  // limits of sites found by MX (domains without a route); its hosts and domains unused
   std::vector<RetryRule> retry_rules;
+  std::vector<ConnectionRule> connection_rules;
   uint64_t dsn_return_max = 65536;  // octets of the original returned with RET=FULL
 };
 
 // All domains reached through the same hosts.
 struct Site {
   SiteId id{};
-  std::string name;    // of the route, or the MX set; the same on every shard
-  uint32_t route = 0;  // in QueueOptions::routes; kNoRoute: found by MX
+  std::string name;         // of the route, or the MX set; the same on every shard
+  uint32_t route = 0;       // in QueueOptions::routes; kNoRoute: found by MX
+  uint32_t rule = kNoRule;  // in QueueOptions::connection_rules, of sites found by MX
   std::vector<ResolvedHost> hosts;
   uint32_t connections_max = 0;              // all shards together
   uint32_t local_share = 0;                  // of this shard; 0: the home shard has them

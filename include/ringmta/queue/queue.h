@@ -118,8 +118,9 @@ class Queue final {
   void job_done(Job* job);  // every recipient has a verdict: record, reschedule, bounce, finish;
                             // the Job is the queue's again
   // The whole site is unreachable (no connection could be made): every ready delivery of it is held
-  // until then.
-  void site_failed(SiteId site, std::string_view reason, Monotonic until);
+  // until then. `status`: for the notification of mail that expires meanwhile.
+  void site_failed(SiteId site, std::string_view reason, Monotonic until,
+                   smtp::EnhancedStatus status = {4, 4, 1});
   void site_recovered(SiteId site);
 
   const Site& site(SiteId id) const;
@@ -132,9 +133,10 @@ class Queue final {
   void set_route_addresses(uint32_t route,
                            std::vector<ResolvedHost> hosts);  // from the supervisor, on change
 
-  // Other options from now on: limits, schedules, and which route serves which domain. Routes keep
-  // their number, names and kind (SMTP or LMTP); their addresses come by set_route_addresses().
-  // What waits for a route that does not serve its domain any more moves on in slices.
+  // Other options from now on (but for connection_rules): limits, schedules, and which route serves
+  // which domain. Routes keep their number, names and kind (SMTP or LMTP); their addresses come by
+  // set_route_addresses(). What waits for a route that does not serve its domain any more moves on
+  // in slices.
   void reload(const QueueOptions& options);
 
   // A DSN that could not be stored yet (spool full) waits here; spool Done events whose tag has

@@ -14,10 +14,17 @@
 // the final dot always ends the transaction, RFC 5321 4.1.1.4). Behind a BDAT whose replies are not
 // in yet it can, so there the next transaction begins with RSET (RFC 2920 3.1 names "RSET/MAIL
 // FROM" as what may stand behind a message).
+//
+// TLS and authentication stand between EHLO and the first transaction. The session knows neither:
+// it says when it is the owner's turn (Action::start_tls, authenticate, challenge) and waits, so a
+// handshake may be spread over turns and a password may come from elsewhere. What was learnt before
+// TLS is forgotten, and octets that came behind the reply to STARTTLS end the session (RFC 3207 5
+// and 6: somebody put them there).
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,12 +46,25 @@ struct ClientOptions {
                 // (or BDAT after the RCPT replies are in)
 };
 
+enum class StartTls : uint8_t {
+  never,    // even where it is offered
+  offered,  // where it is; a refusal leaves the connection in clear text
+  always,   // or the session ends
+};
+
+// What is to happen between EHLO and the first transaction.
+struct ClientOpening {
+  StartTls starttls = StartTls::never;
+  bool authenticate = false;
+};
+
 struct Capabilities {
   bool esmtp = false, pipelining = false, chunking = false, eight_bit = false, smtputf8 = false,
        dsn = false, enhanced_status = false, starttls = false, size = false;
   uint64_t size_max = 0;        // SIZE, 0: no limit told
   uint32_t recipients_max = 0;  // LIMITS RCPTMAX, 0: not told
   uint32_t messages_max = 0;    // LIMITS MAILMAX, 0: not told
+  std::string auth;             // AUTH (RFC 4954): the mechanisms, one blank between two
 };
 
 // The content as the owner holds it: wire form with the closing ".CRLF".
@@ -79,7 +99,12 @@ class ClientSession final {
  public:
   enum class Action : uint8_t {
     more,       // all consumed
-    ready,      // greeting and EHLO are through (once)
+    start_tls,  // the peer is ready for TLS: do the handshake, then secured(). No input before that
+    authenticate,   // the owner's turn: authenticate(), now or later; `reply`: why the last try was
+                    // refused (null: it is the first), then close instead if there is no other way
+    challenge,      // `reply` is a 334, its text in base64: answer() or cancel_authentication()
+    authenticated,  // the peer says so; `ready` follows unless the owner knows better and closes
+    ready,          // greeting, EHLO and all of the above are through (once)
     recipient,  // verdict for recipient `index` of transaction `tag`: `reply`, `phase`; positive
                 // only after the content was accepted (so "delivered" may be recorded)
     finished,  // transaction `tag` is over: every recipient has had its verdict; its content memory
@@ -104,7 +129,7 @@ class ClientSession final {
 
   static constexpr uint32_t kDepthMax = 4;  // transactions open at once
 
-  explicit ClientSession(const ClientOptions& options);
+  explicit ClientSession(const ClientOptions& options, const ClientOpening& opening = {});
 
   // Feed what the peer sent; call again with the rest until `more`. Also call with empty input
   // after begin() and output_sent(): verdicts that need no reply (a message the peer cannot take:
@@ -112,7 +137,19 @@ class ClientSession final {
   // way. After `close` everything is ignored.
   Step step(Bytes input);
 
+  // All octets from here on are protected: after start_tls, or before the first octet (port 465).
+  void secured();
+  bool secure() const { return secure_; }
+  // `initial`: the initial response in base64, if the mechanism has one and the line is no longer
+  // than kAuthLineMax with it (RFC 4954 4); without one the peer asks for it by an empty challenge.
+  static constexpr size_t kAuthLineMax = 512;
+  void authenticate(std::string_view mechanism, std::optional<std::string_view> initial);
+  void answer(std::string_view base64);
+  void cancel_authentication();  // the peer's refusal then comes as `authenticate`
+
   const Capabilities& capabilities() const { return capabilities_; }
+  // The peer greets us (in its reply to EHLO) by the name we have ourselves.
+  bool has_our_name() const { return has_our_name_; }
   bool ready() const;
   // Another transaction may be begun now (idle, or pipelined behind one whose content is on its
   // way).
@@ -154,9 +191,17 @@ class ClientSession final {
   Step abandon();
 
  private:
-  // STARTTLS and AUTH belong between `hello` and `ready`: a state each that owes one reply; after
-  // TLS `hello` again.
-  enum class State : uint8_t { greeting, hello, ready, quitting, closed };
+  enum class State : uint8_t {
+    greeting,
+    hello,
+    starttls,   // its reply is owed
+    handshake,  // the owner's
+    owner,      // its turn to say something of AUTH
+    auth,       // a reply to that is owed
+    ready,
+    quitting,
+    closed
+  };
   // The reply a transaction is owed next.
   enum class Stage : uint8_t { reset, mail, recipients, data, content, done };
   enum class Place : uint8_t { held, queued, taken, sent };  // where the content is
@@ -203,7 +248,14 @@ class ClientSession final {
   void tell_finished(Step& step, Slot& slot);
 
   void on_reply(const Reply& reply);
+  void on_greeting(const Reply& reply);
   void on_hello(const Reply& reply);
+  void on_starttls(const Reply& reply);
+  void on_auth(const Reply& reply);
+  void after_hello();
+  void become_ready();
+  void owners_turn(Action action);
+  bool opening_news(Step& step);
   void on_transaction(Slot& slot, const Reply& reply);
   void on_mail(Slot& slot, const Reply& reply);
   void on_recipient(Slot& slot, const Reply& reply);
@@ -235,16 +287,23 @@ class ClientSession final {
   static Phase phase_of(const Slot& slot);
 
   ClientOptions options_;
+  ClientOpening opening_;
   Capabilities capabilities_{};
   State state_ = State::greeting;
   bool pipelining_ = false, chunking_ = false;  // offered and wanted
   bool helo_ = false;                           // EHLO was refused, HELO is what we said last
   bool quit_wanted_ = false;
-  bool in_flight_ = false;  // between take_output() and output_sent()
-  bool news_ = false, tell_ready_ = false, tell_close_ = false;
-  bool content_out_ = true;    // the content of the last transaction sent is in the output
-  bool last_chunked_ = false;  // it went by BDAT
-  bool peer_clean_ = true;     // no transaction is open at the peer
+  bool in_flight_ = false;    // between take_output() and output_sent()
+  bool secure_ = false;       // TLS protects what is said
+  bool tls_refused_ = false;  // STARTTLS was, and we may go on without
+  bool auth_tried_ = false;
+  bool has_our_name_ = false;
+  bool has_secret_[2] = {false, false};  // the text has what must not stay in memory
+  bool news_ = false, tell_close_ = false;
+  Action tell_opening_ = Action::more;  // start_tls ... ready: to be told
+  bool content_out_ = true;             // the content of the last transaction sent is in the output
+  bool last_chunked_ = false;           // it went by BDAT
+  bool peer_clean_ = true;              // no transaction is open at the peer
   bool unprocessed_behind_ =
       false;                      // the peer closed by 421: it did not look at what stands behind
   uint8_t writing_ = 0;           // which text is being written; the other may be in flight

@@ -56,6 +56,7 @@ struct ClientOptions {
   std::string roots_pem;         // for Verification::full; empty: nothing can be verified
   CertificateText certificate;   // shown to servers that ask; empty: none
   uint32_t sessions_max = 4096;  // hosts whose session is remembered
+  bool channel_binding = false;  // Facts::exporter, for SCRAM-SHA-256-PLUS
   HandshakeBudget* budget = nullptr;
 };
 

@@ -29,7 +29,7 @@ namespace ringmta::tls {
 
 // What became known by the handshake. Views live as long as the session.
 struct Facts {
-  std::string_view version;  // "TLSv1.3"
+  std::string_view version;  // "TLSv1.3"; this and the cipher are names that live for ever
   std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"
   bool resumed = false;
   // The peer's certificate chain led to a root (client: and its name was right).
@@ -37,7 +37,7 @@ struct Facts {
   std::string_view server_name;  // server: what the client asked for, in lower case; else empty
   // Server that asks: SHA-256 of the client's certificate, in hexadecimal; empty: it showed none.
   std::string_view peer_fingerprint;
-  bool has_exporter = false;             // server with channel_binding
+  bool has_exporter = false;             // with channel_binding, TLS 1.3
   std::array<std::byte, 32> exporter{};  // "tls-exporter" (RFC 9266)
 };
 

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS to next hops: OpenSSL's server with good and bad certificates under each policy, the sink, Postfix."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import threading
+
+from harness import check, equal, free_port, load, main, tool, until
+from next_hops_test import Exim, Postfix
+
+CERTIFICATES = pathlib.Path(os.environ["RINGMTA_CERTIFICATES"])
+ROOTS = CERTIFICATES / "root.pem"
+# Who passes under which policy. All are asked for mail.example.com.
+PEERS = {
+    "mail_ecdsa": "verified", "mail_rsa": "verified", "expired": "", "other_rsa": "", "self_signed": "",
+    "unknown_root": "", "weak_key": "", "weak_hash": "", "no_names": "",
+}
+
+
+def security(policy, more=""):
+    return f'[route.tls]\npolicy = "{policy}"\nverify_name = "mail.example.com"\nroots = "{ROOTS}"\n{more}'
+
+
+class OpensslPeer:
+    """openssl s_server speaks TLS at one end; what goes through it is SMTP by a few lines of ours."""
+
+    def __init__(self, lab, certificate, *options):
+        self.mails = 0
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [tool("openssl", "openssl"), "s_server", "-accept", f"127.0.0.1:{self.port}", "-quiet", "-naccept", "1",
+             "-cert", CERTIFICATES / f"{certificate}.pem", "-cert_chain", CERTIFICATES / f"{certificate}.pem",
+             "-key", CERTIFICATES / f"{certificate}.key", "-cipher", "ALL:@SECLEVEL=0", *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        threading.Thread(target=self.talk, daemon=True).start()
+
+    def say(self, text):
+        self.process.stdin.write((text + "\r\n").encode())
+        self.process.stdin.flush()
+
+    def talk(self):
+        try:
+            self.say("220 openssl.test ESMTP")
+            for line in self.process.stdout:
+                verb = line[:4].upper()
+                if verb == b"EHLO":
+                    self.say("250 openssl.test")
+                elif verb == b"DATA":
+                    self.say("354 go on")
+                    for content in self.process.stdout:
+                        if content == b".\r\n":
+                            break
+                    self.mails += 1
+                    self.say("250 2.0.0 taken")
+                elif verb == b"QUIT":
+                    self.say("221 bye")
+                    return
+                else:
+                    self.say("250 ok")
+        except OSError:
+            pass
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def send_one(relay):
+    load(relay, "--messages", "1", "--sessions", "1")
+
+
+def against_openssl(lab, policy, certificate, passes, *options):
+    peer = OpensslPeer(lab, certificate, *options)
+    try:
+        until(lambda: peer.process.poll() is None and has_listener(peer.port), "s_server to listen")
+        relay = another_relay(lab, certificate, f"127.0.0.1:{peer.port}", security(policy, 'mode = "implicit"\n'))
+        send_one(relay)
+        if passes:
+            event, = relay.wait_for_events("delivered", 1)
+            equal(event.get("tls_verified", False), policy == "verified", f"{certificate} under {policy}: verified")
+            check(event["tls_version"].startswith("TLSv1."), "the event tells of TLS")
+            until(lambda: peer.mails == 1, "the mail at the peer")
+        else:
+            relay.wait_for_total("client", "tls_failures", 1)
+            equal(peer.mails, 0, f"{certificate} under {policy}: mails at the peer")
+            equal(relay.events("delivered"), [], f"{certificate} under {policy}: deliveries")
+        relay.process.stop()
+    finally:
+        peer.stop()
+
+
+def has_listener(port):
+    """Without connecting: s_server -naccept 1 serves one connection."""
+    wanted = f"0100007F:{port:04X}"
+    return any(line.split()[1] == wanted and line.split()[3] == "0A"
+               for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:])
+
+
+def test_verified_takes_only_who_proves_the_name(lab):
+    for certificate, passes in PEERS.items():
+        against_openssl(lab, "verified", certificate, passes == "verified")
+
+
+def test_required_takes_whoever_answers(lab):
+    for certificate in ("mail_ecdsa", "expired", "other_rsa", "self_signed", "unknown_root"):
+        against_openssl(lab, "required", certificate, True)
+
+
+def test_tls_1_2_and_rsa(lab):
+    against_openssl(lab, "verified", "mail_rsa", True, "-tls1_2")
+
+
+def test_old_protocols_are_refused(lab):
+    against_openssl(lab, "required", "mail_rsa", False, "-tls1_1")
+
+
+def tls_sink(lab, certificate, *options):
+    return lab.sink("--tls-certificate", CERTIFICATES / f"{certificate}.pem",
+                    "--tls-key", CERTIFICATES / f"{certificate}.key", *options, verify=True)
+
+
+def test_starttls_by_default_and_resumed(lab):
+    sink = tls_sink(lab, "self_signed")
+    relay = lab.relay([sink.address()], route="messages_per_connection_max = 10\n")
+    load(relay, "--messages", "300", "--sessions", "10")
+    report = sink.wait_for(300)
+    equal(report["verify"]["corrupt"] if "corrupt" in report["verify"] else 0, 0, "corrupt messages")
+    delivered = relay.wait_for_events("delivered", 300)
+    check(all(event["tls_version"] == "TLSv1.3" for event in delivered), "all went over TLS")
+    check(not any("tls_verified" in event for event in delivered), "nobody was verified")
+    check(report["tls_resumed"] > 0, f"sessions were resumed: {report['tls_resumed']} of {report['tls_sessions']}")
+    check(any(event.get("tls_resumed") for event in delivered), "and events say so")
+
+
+def test_large_messages_over_tls(lab):
+    sink = tls_sink(lab, "mail_rsa", "--tls", "implicit")
+    relay = lab.relay([sink.address()], route=security("verified", 'mode = "implicit"\n'))
+    load(relay, "--messages", "20", "--size", "3000000", "--sessions", "4")
+    sink.wait_for(20)
+
+
+def test_a_next_hop_that_refuses_starttls(lab):
+    rules = lab.directory / "rules.toml"
+    rules.write_text('[[rule]]\nphase = "starttls"\nreply = "454 4.7.0 TLS not available due to temporary reason"\n')
+    sink = tls_sink(lab, "mail_ecdsa", "--replies", rules)
+    opportunistic = lab.relay([sink.address()])
+    send_one(opportunistic)
+    event, = opportunistic.wait_for_events("delivered", 1)
+    check("tls_version" not in event, "it went in clear text")
+    required = another_relay(lab, "required", sink.address(), security("required"))
+    send_one(required)
+    until(lambda: required.total("client", "site_failures") > 0, "the site to fail")
+    equal(required.events("delivered"), [], "nothing in clear text")
+
+
+def test_a_reload_changes_the_policy_of_open_connections(lab):
+    sink = tls_sink(lab, "mail_ecdsa")
+    relay = lab.relay([sink.address()], route=security("none"))
+    send_one(relay)
+    event, = relay.wait_for_events("delivered", 1)
+    check("tls_version" not in event, "clear text first")
+    text = relay.configuration.read_text()
+    relay.configuration.write_text(text.replace('policy = "none"', 'policy = "verified"'))
+    relay.command("reload", "--socket", str(relay.control))
+    send_one(relay)
+    event = relay.wait_for_events("delivered", 2)[1]
+    equal(event.get("tls_verified"), True, "then verified")
+
+
+def another_relay(lab, name, host, route):
+    """A further relay of a test, with files of its own."""
+    keep, lab.directory = lab.directory, lab.directory / name
+    lab.directory.mkdir()
+    try:
+        return lab.relay([host], route=route)
+    finally:
+        lab.directory = keep
+
+
+def under_each_policy(lab, host):
+    for policy in ("opportunistic", "required", "verified"):
+        relay = another_relay(lab, policy, host, security(policy))
+        load(relay, "--messages", "50", "--sessions", "5", "--size", "mix")
+        delivered = relay.wait_for_events("delivered", 50)
+        check(all(event["tls_version"] == "TLSv1.3" for event in delivered), f"all over TLS under {policy}")
+        equal([event.get("tls_verified", False) for event in delivered], [policy == "verified"] * 50, "verified")
+
+
+def test_postfix_with_tls(lab):
+    sink = lab.sink(verify=True)
+    postfix = Postfix(lab, sink.port, f"""
+smtpd_tls_security_level = encrypt
+smtpd_tls_chain_files = {CERTIFICATES}/mail_ecdsa.key, {CERTIFICATES}/mail_ecdsa.pem
+""")
+    try:
+        under_each_policy(lab, f"127.0.0.1:{postfix.port}")
+        equal(sink.wait_for(150)["verify"]["corrupt"], 0, "messages that changed on the way")
+    finally:
+        postfix.stop()
+
+
+def test_exim_with_tls(lab):
+    sink = lab.sink(verify=True)
+    user = pwd.getpwnam("mail")
+    for name in ("mail_rsa.pem", "mail_rsa.key"):  # it reads them as its user
+        shutil.copy(CERTIFICATES / name, lab.directory / name)
+        os.chown(lab.directory / name, user.pw_uid, user.pw_gid)
+    exim = Exim(lab, sink.port, f"""
+tls_advertise_hosts = *
+tls_certificate = {lab.directory}/mail_rsa.pem
+tls_privatekey = {lab.directory}/mail_rsa.key
+""")
+    under_each_policy(lab, f"127.0.0.1:{exim.port}")
+    equal(sink.wait_for(150)["verify"]["corrupt"], 0, "messages that changed on the way")
+
+
+if __name__ == "__main__":
+    main()
