@@ -2,7 +2,8 @@
 // The spool on the real disk: log append with group commit, and the restart of a full one.
 //
 //   bench_spool [--directory DIR] [--octets N] [--messages N] [--concurrent N] [--relaxed]
-//   bench_spool --recover N
+//   bench_spool --recover N [--cold]
+//   bench_spool --compact N
 //
 // Append: so many messages are always on their way, as that many sessions would have them; each is
 // finished as soon as it is committed. Figures: messages/s, writes (each a sync) per message, CPU
@@ -10,11 +11,21 @@
 // spool before anything is written.
 //
 // Recovery: N messages of 1 KB are stored and left; then a new process would start: the time until
-// every head was handed out.
+// every head was handed out. --cold: nothing of the files is in the page cache.
+//
+// Compaction: N messages are stored and nine of ten finished at random; what is left moves until
+// its segments are free. Figures: CPU and octets written per message that moved. (Compaction waits
+// for ten seconds first, in the hope that more will end.)
+//
+// What the device is given is counted by the kernel (write_bytes in /proc/self/io), file system
+// metadata not included.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -22,6 +33,7 @@
 #include <string>
 #include <vector>
 
+#include "ringmta/base/prng.h"
 #include "ringmta/ring/io.h"
 #include "ringmta/spool/spool.h"
 
@@ -36,6 +48,8 @@ struct Plan {
   uint64_t messages = 200'000;
   uint64_t concurrent = 50;
   uint64_t recover = 0;
+  uint64_t compact = 0;
+  bool cold = false;
   bool relaxed = false;
   bool buffered = false;
 };
@@ -71,6 +85,28 @@ uint64_t resident_octets() {
     std::fclose(file);
   }
   return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+uint64_t device_octets() {
+  uint64_t octets = 0;
+  if (FILE* file = std::fopen("/proc/self/io", "r")) {
+    std::array<char, 64> line{};
+    while (std::fgets(line.data(), line.size(), file) != nullptr) {
+      if (std::sscanf(line.data(), "write_bytes: %lu", &octets) == 1) break;
+    }
+    std::fclose(file);
+  }
+  return octets;
+}
+
+void drop_from_cache(const std::string& directory) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    fdatasync(file);
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    close(file);
+  }
 }
 
 class Shard {
@@ -118,9 +154,10 @@ class Shard {
     return spool_->store_gathered(spool_->next_id(), head_, kTrace, gathering, tag);
   }
 
-  void turn() {
+  void turn(Milliseconds at_most = hours(1)) {
     spool_->flush();
-    for (const ring::Event& event : io_->turn(spool_->wants_flush_at())) spool_->on_event(event);
+    const Monotonic until = std::min(spool_->wants_flush_at(), io_->now() + at_most);
+    for (const ring::Event& event : io_->turn(until)) spool_->on_event(event);
     done.clear();
     spool_->take_done(done);
   }
@@ -142,6 +179,7 @@ class Shard {
           spool_->finish(one.message);
         } else {
           spool_->evict(one.message);
+          kept.push_back(one.message);
         }
       }
     }
@@ -154,6 +192,7 @@ class Shard {
     std::exit(1);
   }
   std::vector<Done> done;
+  std::vector<StoredHandle> kept;
 
  private:
   static constexpr std::string_view kTrace =
@@ -174,6 +213,7 @@ void append(const Plan& plan) {
   shard.begin(nullptr);
   shard.run(plan.messages / 10, true);  // segments are made and recycled by then
   const SpoolCounters before = shard.spool().counters();
+  const uint64_t device_before = device_octets();
   const Usage begin = Usage::now();
   shard.run(plan.messages, true);
   const Usage end = Usage::now();
@@ -183,13 +223,15 @@ void append(const Plan& plan) {
   fmt::print(
       "{{\"octets\": {}, \"concurrent\": {}, \"mode\": \"{}\", \"messages_per_s\": {:.0f}, "
       "\"writes_per_message\": {:.4f}, \"octets_written_per_message\": {:.0f}, \"user_us\": "
-      "{:.2f}, \"system_us\": {:.2f}, \"recycled\": {}, \"memory_octets\": {}}}\n",
+      "{:.2f}, \"system_us\": {:.2f}, \"recycled\": {}, \"memory_octets\": {}, "
+      "\"device_octets_per_message\": {:.0f}}}\n",
       plan.octets, plan.concurrent,
       plan.relaxed ? "relaxed" : (after.direct ? "direct" : "buffered"), count / time,
       static_cast<double>(after.batches - before.batches) / count,
       static_cast<double>(after.batch_octets - before.batch_octets) / count,
       (end.user_us - begin.user_us) / count, (end.system_us - begin.system_us) / count,
-      after.recycled_segments - before.recycled_segments, after.memory_octets);
+      after.recycled_segments - before.recycled_segments, after.memory_octets,
+      static_cast<double>(device_octets() - device_before) / count);
 }
 
 // A message's way into the open batch, without the disk.
@@ -226,6 +268,7 @@ void recover_many(const Plan& plan) {
                shard.spool().counters().memory_octets, resident_octets());
     shard.end();
   }
+  if (plan.cold) drop_from_cache(plan.directory);
   const uint64_t resident_before = resident_octets();
   const auto begin = Clock::now();
   const Usage usage = Usage::now();
@@ -249,6 +292,40 @@ void recover_many(const Plan& plan) {
       resident_octets() - resident_before);
 }
 
+void compact(const Plan& plan) {
+  Shard shard(plan);
+  shard.begin(nullptr);
+  shard.run(plan.compact, false);
+  Spool& spool = shard.spool();
+  Prng random(1);
+  for (const StoredHandle message : shard.kept) {
+    if (random.below(10) != 0) spool.finish(message);
+  }
+  while (!spool.idle()) shard.turn();
+  const uint64_t living = spool.counters().messages;
+  const SpoolCounters before = spool.counters();
+  while (spool.counters().compacted_messages == before.compacted_messages) {
+    shard.turn(Milliseconds{20});
+  }
+  const Usage begin = Usage::now();
+  const uint64_t device_before = device_octets();
+  while (spool.counters().compacted_messages + living / 20 <
+         before.compacted_messages + living) {  // those in the head stay
+    shard.turn(Milliseconds{20});
+  }
+  const Usage end = Usage::now();
+  const SpoolCounters after = spool.counters();
+  const auto moved = static_cast<double>(after.compacted_messages - before.compacted_messages);
+  fmt::print(
+      "{{\"stored\": {}, \"living\": {}, \"moved\": {:.0f}, \"moved_per_s\": {:.0f}, "
+      "\"user_us\": {:.2f}, \"system_us\": {:.2f}, \"device_octets_per_moved\": {:.0f}, "
+      "\"segments_before\": {}, \"segments_free_after\": {}}}\n",
+      plan.compact, living, moved, moved / seconds_between(begin.at, end.at),
+      (end.user_us - begin.user_us) / moved, (end.system_us - begin.system_us) / moved,
+      static_cast<double>(device_octets() - device_before) / moved, before.segments,
+      after.segments_free);
+}
+
 int run(int count, char** arguments) {
   Plan plan;
   for (int i = 1; i < count; ++i) {
@@ -261,6 +338,8 @@ int run(int count, char** arguments) {
     if (name == "--messages") plan.messages = number();
     if (name == "--concurrent") plan.concurrent = number();
     if (name == "--recover") plan.recover = number();
+    if (name == "--compact") plan.compact = number();
+    if (name == "--cold") plan.cold = true;
     if (name == "--relaxed") plan.relaxed = true;
     if (name == "--buffered") plan.buffered = true;
   }
@@ -270,6 +349,9 @@ int run(int count, char** arguments) {
   if (plan.recover > 0) {
     plan.concurrent = 1000;
     recover_many(plan);
+  } else if (plan.compact > 0) {
+    plan.concurrent = 1000;
+    compact(plan);
   } else {
     append(plan);
     std::filesystem::remove_all(directory);

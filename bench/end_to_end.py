@@ -8,6 +8,7 @@ the first message; wall-clock figures on a shared machine are noise, CPU per mes
 Everything is durable unless --durability relaxed; nothing is pinned unless --cpus is given.
 
   bench/end_to_end.py --build build/release                         ringmta-load, ringmta-sink
+  bench/end_to_end.py --build build/release --tls implicit [--single] [--tls-key rsa] [--tls-no-resumption]
   bench/end_to_end.py --build build/release --load smtp-source --sink smtp-sink
                                        Postfix's programs, as in the figures of other mail servers
 """
@@ -119,6 +120,7 @@ hostname = "bench.test"
 {shards}
 [server]
 listen = ["127.0.0.1:{port}"]
+{self.tls_settings()}
 [spool]
 directory = "{self.directory}/spool"
 durability = "{self.options.durability}"
@@ -132,12 +134,25 @@ file = "{self.directory}/events.jsonl"
 [control]
 socket = "{self.control}"
 {self.options.config}
+{self.dkim_keys()}
 """)
         log = open(self.directory / "relay.log", "w")
         process = self.start([self.build / "src/cli/ringmta", "serve", "-c", configuration],
                              stdout=log, stderr=log)
         wait_for_port(port, process, "the relay")
         return port, process
+
+    def dkim_keys(self):
+        """A new key of each kind; all of them sign every message."""
+        sections = ""
+        for kind in filter(None, self.options.dkim.split(",")):
+            file = self.directory / f"{kind}.pem"
+            wanted = ["--ed25519"] if kind == "ed25519" else ["--bits", kind.removeprefix("rsa")]
+            subprocess.run([self.build / "src/cli/ringmta", "dkim", "key", "--domain", "bench.test", "--selector", kind,
+                            "--out", file, *wanted], check=True, capture_output=True)
+            sections += (f'[[dkim.keys]]\ndomain = "bench.test"\nselector = "{kind}"\nkey_file = "{file}"\n'
+                         'from = ["*"]\n')
+        return sections
 
     def status(self):
         text = subprocess.run([self.build / "src/cli/ringmta", "status", "--json", "--socket", self.control],
@@ -154,6 +169,9 @@ socket = "{self.control}"
             return [find("smtp-source"), *once, "-s", str(o.sessions), "-m", str(o.messages), "-l", str(o.size),
                     "-f", "load@load.test", "-t", "sink@sink.test", f"127.0.0.1:{port}"]
         single = ["--messages-per-session", "1"] if o.single else []
+        if o.tls != "off":
+            single += ["--tls", o.tls] + ([] if o.tls_resumption else ["--tls-no-resumption"])
+            port = self.tls_port if o.tls == "implicit" else port
         return [self.build / "tools/ringmta-load", "--target", f"127.0.0.1:{port}", "--messages", str(o.messages),
                 "--size", str(o.size), "--sessions", str(o.sessions), "--pipelining", o.pipelining,
                 "--quiet", "--json", *single]
@@ -177,7 +195,7 @@ socket = "{self.control}"
             sys.exit(f"the load generator failed (status {load.returncode}):\n{output}")
         result = {"load": options.load, "sink": options.sink, "size": options.size, "messages": options.messages,
                   "sessions": options.sessions, "single": options.single, "shards": options.shards,
-                  "durability": options.durability}
+                  "durability": options.durability, "tls": options.tls}
         if relay is not None:
             end = time.monotonic() + SECONDS_MAX
             while True:
@@ -202,6 +220,9 @@ socket = "{self.control}"
         if relay is not None:
             cpu["relay"] = per_message(cpu_exact(relay.pid), relay_before)
             batches = self.total(status, "spool", "batches")
+            if options.dkim:
+                result["dkim"] = options.dkim
+                result["dkim_signatures"] = self.total(status, "server", "dkim_signatures")
             result["syncs_per_message"] = round(batches / count, 4)
             result["turns_per_message"] = round(self.total(status, "ring", "turns") / count, 3)
             memory = pathlib.Path(f"/proc/{relay.pid}/status").read_text()
@@ -223,15 +244,24 @@ def main():
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--single", action="store_true", help="one connection per message")
     parser.add_argument("--pipelining", choices=["on", "off", "bdat"], default="on", help="of ringmta-load")
+    parser.add_argument("--tls", choices=["off", "starttls", "implicit"], default="off",
+                        help="from ringmta-load to the relay")
+    parser.add_argument("--tls-key", choices=["ecdsa", "rsa"], default="ecdsa", help="of the relay's certificate")
+    parser.add_argument("--tls-no-resumption", dest="tls_resumption", action="store_false",
+                        help="a full handshake for each connection (see --single)")
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--cpus", default="", help='pin the shards, like "0-1"')
     parser.add_argument("--connections", type=int, default=50, help="to the sink")
     parser.add_argument("--durability", choices=["sync", "relaxed"], default="sync")
     parser.add_argument("--config", default="", help="further lines of the relay's configuration")
+    parser.add_argument("--dkim", default="", help='sign every message with new keys, like "rsa2048" or '
+                                                   '"rsa2048,ed25519"')
     parser.add_argument("--sink-option", action="append", default=[], help="passed to ringmta-sink")
     parser.add_argument("--directory", default=None, help="where the spool lies; default: the system's")
     parser.add_argument("--repeat", type=int, default=1, help="runs; the median by relay CPU is printed last")
     options = parser.parse_args()
+    if options.tls != "off" and (options.no_relay or options.load != "ringmta-load"):
+        parser.error("--tls is between ringmta-load and the relay")
     results = []
     for _ in range(options.repeat):
         bench = Bench(options)

@@ -288,7 +288,10 @@ void run(const Options& options) {
   relay::Exchange exchange(1);
   auto clients = std::make_unique<server::ClientTable>();
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots(1);
-  const relay::Shared shared{settings, exchange, *clients, recovery->get(), snapshots};
+  auto auth = std::make_unique<server::AuthShared>(false);
+  const tls::TicketKeys ticket_keys{};
+  const relay::Shared shared{settings,        exchange,  *clients,   *auth,
+                             recovery->get(), snapshots, ticket_keys};
   auto made = relay::ShardRelay::create(shared, ShardId{0}, -1);
   RINGMTA_ASSERT(made);
   relay::ShardRelay& relay = **made;

@@ -7,6 +7,7 @@
 
 #include "ringmta/config/closest.h"
 #include "ringmta/config/units.h"
+#include "ringmta/sasl/users.h"
 
 namespace ringmta::cli {
 namespace {
@@ -29,6 +30,8 @@ class Parser final {
     reload();
     queue();
     send();
+    password();
+    dkim();
     version();
   }
 
@@ -196,6 +199,60 @@ class Parser final {
         ->option_text("LIST");
     duration_option(sub, "--timeout", send_.timeout, "for each reply", {1});
   }
+  void password() {
+    CLI::App* sub = add(app_, "password", "make an entry for the users file", password_);
+    sub->add_option("name", password_.name, "of the user")->required()->option_text("NAME");
+    sub->add_option("--file", password_.file, "put it into this file, instead of printing it")
+        ->option_text("PATH");
+    password_.iterations = sasl::kIterationsDefault;
+    sub->add_option("--iterations", password_.iterations, "of the password's hash")
+        ->check(CLI::Range(uint64_t{sasl::kIterationsMin}, uint64_t{sasl::kIterationsMax}))
+        ->option_text("N [" + std::to_string(sasl::kIterationsDefault) + "]");
+  }
+  void dkim() {
+    CLI::App* group = app_.add_subcommand("dkim", "keys that sign mail: make one, check one");
+    group->require_subcommand(1);
+    CLI::App* key = add(*group, "key", "make a key and print its DNS record", dkim_key_);
+    key->add_option("--domain", dkim_key_.domain, "whose key (d=)")
+        ->required()
+        ->option_text("NAME");
+    key->add_option("--selector", dkim_key_.selector, "under which name it is published (s=)")
+        ->required()
+        ->option_text("NAME");
+    key->add_option("--out", dkim_key_.file, "file for the private key; must not be there yet")
+        ->required()
+        ->option_text("FILE");
+    auto* ed25519 = key->add_flag("--ed25519", dkim_key_.ed25519, "an Ed25519 key instead of RSA");
+    key->add_option("--bits", dkim_key_.bits, "of an RSA key")
+        ->option_text("N [2048]")
+        ->excludes(ed25519);
+    CLI::App* check =
+        add(*group, "check", "is the published key that of the private one?", dkim_check_);
+    dkim_check_.file = config::kDefaultFile;
+    auto* file = check->add_option("-c,--config", dkim_check_.file, "configuration, all its keys")
+                     ->option_text(std::string("FILE [") + config::kDefaultFile + "]");
+    check->add_option("--key", dkim_check_.key_file, "one private key instead")
+        ->option_text("FILE")
+        ->excludes(file);
+    check->add_option("--domain", dkim_check_.domain, "of the key")->option_text("NAME");
+    check->add_option("--selector", dkim_check_.selector, "of the key")->option_text("NAME");
+    check
+        ->add_option("--record", dkim_check_.record, "compare with this text; the DNS is not asked")
+        ->option_text("TEXT");
+    check
+        ->add_option_function<std::vector<std::string>>(
+            "--server",
+            [this](const std::vector<std::string>& texts) {
+              for (const std::string& text : texts) {
+                const auto address = parse_socket_address(text, 53);
+                if (!address) throw CLI::ValidationError("--server", address.error().message);
+                dkim_check_.servers.push_back(*address);
+              }
+            },
+            "DNS server to ask; may be repeated")
+        ->allow_extra_args(false)
+        ->option_text("ADDRESS");
+  }
   void version() { add(app_, "version", "which version this is", version_); }
 
   CLI::App app_;
@@ -207,6 +264,9 @@ class Parser final {
   ReloadCommand reload_;
   QueueCommand queue_[4];
   SendCommand send_;
+  PasswordCommand password_;
+  DkimKeyCommand dkim_key_;
+  DkimCheckCommand dkim_check_;
   VersionCommand version_;
 };
 

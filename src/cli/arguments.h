@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "ringmta/base/address.h"
 #include "ringmta/base/time.h"
 #include "ringmta/cli/run.h"
 
@@ -68,10 +69,31 @@ struct SendCommand {
   Milliseconds timeout = minutes(5);
 };
 
+struct PasswordCommand {
+  std::string name;
+  std::string file;  // to put the entry into; empty: it is printed
+  uint64_t iterations = 0;
+};
+
+struct DkimKeyCommand {
+  std::string domain, selector, file;
+  bool ed25519 = false;
+  uint32_t bits = 2048;
+};
+
+struct DkimCheckCommand {
+  std::string file;                    // the configuration whose keys are checked; or
+  std::string key_file;                // one key
+  std::string domain, selector;        // of that, or only those of the configuration
+  std::string record;                  // compared instead of what the DNS says
+  std::vector<SocketAddress> servers;  // asked instead of the configured ones
+};
+
 struct VersionCommand {};
 
-using Command = std::variant<ServeCommand, CheckCommand, StatusCommand, TopCommand, ReloadCommand,
-                             QueueCommand, SendCommand, VersionCommand>;
+using Command =
+    std::variant<ServeCommand, CheckCommand, StatusCommand, TopCommand, ReloadCommand, QueueCommand,
+                 SendCommand, PasswordCommand, DkimKeyCommand, DkimCheckCommand, VersionCommand>;
 
 // Otherwise the exit status: help was asked for and printed, or a mistake was told.
 std::expected<Command, int> parse_arguments(int argc, const char* const* argv,

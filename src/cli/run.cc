@@ -26,6 +26,13 @@ struct Dispatch {
   int operator()(const ReloadCommand& command) const { return reload_command(command, console); }
   int operator()(const QueueCommand& command) const { return queue_command(command, console); }
   int operator()(const SendCommand& command) const { return send_command(command, console); }
+  int operator()(const PasswordCommand& command) const {
+    return password_command(command, console);
+  }
+  int operator()(const DkimKeyCommand& command) const { return dkim_key_command(command, console); }
+  int operator()(const DkimCheckCommand& command) const {
+    return dkim_check_command(command, console);
+  }
   int operator()(const VersionCommand&) const {
     console.out << "ringmta " << kVersion << '\n';
     return kDone;

@@ -120,6 +120,7 @@ void keep_until_start(Settings& fresh, const Settings& running) {
   fresh.client.session.hostname = running.client.session.hostname;
   fresh.queue.hostname = running.queue.hostname;
   fresh.server.listeners = running.server.listeners;
+  fresh.server.tls.listeners = running.server.tls.listeners;
   fresh.server.sessions_max = running.server.sessions_max;
   fresh.client.connections_max = running.client.connections_max;
   fresh.client.deliver_to_loopback = running.client.deliver_to_loopback;

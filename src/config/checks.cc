@@ -254,6 +254,7 @@ void check_together(const Settings& settings, const Machine& machine, Problems& 
   checks.waits();
   check_schedules(settings, problems);
   check_routes(settings, problems);
+  check_dkim(settings, problems);
   checks.dangers();
 }
 

@@ -156,6 +156,9 @@ Settings one_of_each();
 // Its parts, one file each.
 std::span<const Key> relay_keys();
 std::span<const Key> server_keys();
+std::span<const Key> tls_in_keys();
+std::span<const Key> auth_keys();
+std::span<const Key> dkim_keys();
 std::span<const Key> queue_keys();
 std::span<const Key> route_keys();
 std::span<const Key> client_keys();

@@ -14,6 +14,18 @@ Settings only_route(const Settings& from, size_t which) {
   settings.queue.routes = {from.queue.routes.at(which)};
   return settings;
 }
+size_t count_certificates(const Settings& s) { return s.server.tls.certificates.size(); }
+Settings only_certificate(const Settings& from, size_t which) {
+  Settings settings = from;
+  settings.server.tls.certificates = {from.server.tls.certificates.at(which)};
+  return settings;
+}
+size_t count_dkim_keys(const Settings& s) { return s.server.dkim.keys.size(); }
+Settings only_dkim_key(const Settings& from, size_t which) {
+  Settings settings = from;
+  settings.server.dkim.keys = {from.server.dkim.keys.at(which)};
+  return settings;
+}
 size_t count_rules(const Settings& s) { return s.queue.retry_rules.size(); }
 Settings only_rule(const Settings& from, size_t which) {
   Settings settings = from;
@@ -25,6 +37,25 @@ const Section kSections[] = {
     {.name = "", .about = "These stand at the top of the file, above the first `[section]`."},
     {.name = "server", .about = "Taking mail in."},
     {.name = "server.timeouts", .about = "What a client may keep the relay waiting for."},
+    {.name = "server.tls",
+     .about = "TLS with clients; docs/tls.md says more. It is offered (STARTTLS) when there is a "
+              "certificate."},
+    {.name = "server.tls.certificate",
+     .about = "A certificate that clients are shown, as many `[[server.tls.certificate]]` as are "
+              "needed: by the name a client asks for, ECDSA before RSA where it knows both; the "
+              "first for those that ask for none. Files are read at start and at each reload.",
+     .begin = [](Settings& s) { s.server.tls.certificates.emplace_back(); },
+     .count = count_certificates,
+     .only = only_certificate},
+    {.name = "auth", .about = "Users who log in, and what guessing passwords costs."},
+    {.name = "dkim",
+     .about = "Signing mail with DKIM (RFC 6376); [dkim.md](dkim.md) says how to set "
+              "it up. Without a `[[dkim.keys]]` nothing is signed."},
+    {.name = "dkim.keys",
+     .about = "A key and the mail it signs. Every key that is for a message signs it, 8 at most.",
+     .begin = [](Settings& s) { s.server.dkim.keys.emplace_back(); },
+     .count = count_dkim_keys,
+     .only = only_dkim_key},
     {.name = "route",
      .about = "Where mail for some domains goes: smart hosts. As many `[[route]]` as are needed. "
               "Domains "
@@ -72,8 +103,8 @@ const Section kSections[] = {
 
 std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
-  for (const auto part :
-       {relay_keys(), server_keys(), route_keys(), queue_keys(), client_keys(), operator_keys()}) {
+  for (const auto part : {relay_keys(), server_keys(), tls_in_keys(), auth_keys(), dkim_keys(),
+                          route_keys(), queue_keys(), client_keys(), operator_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {

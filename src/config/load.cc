@@ -196,7 +196,11 @@ std::string text(const Loaded& loaded, const Problem& problem) {
   return where + ": " + problem.what;
 }
 
-Loaded parse(std::string_view toml_text, std::string file, const Machine& machine) {
+namespace {
+
+enum class Files : bool { leave, look_into };
+
+Loaded read(std::string_view toml_text, std::string file, const Machine& machine, Files files) {
   Loaded loaded;
   loaded.file = std::move(file);
   loaded.settings = default_settings();
@@ -212,13 +216,24 @@ Loaded parse(std::string_view toml_text, std::string file, const Machine& machin
   Walk(loaded.settings, problems).section(table, "", 1);
   fit_to_machine(loaded.settings, machine, problems);
   check_together(loaded.settings, machine, problems);
+  if (files == Files::look_into) {
+    check_tls_in(loaded.settings, problems);
+    read_users(loaded.settings, problems);
+    check_dkim_files(loaded.settings, problems);
+  }
   problems.hand_over(loaded);
   return loaded;
 }
 
+}  // namespace
+
+Loaded parse(std::string_view toml_text, std::string file, const Machine& machine) {
+  return read(toml_text, std::move(file), machine, Files::leave);
+}
+
 Loaded load(const std::string& file, const Machine& machine) {
   Result<std::string> content = read_file(file);
-  if (content) return parse(*content, file, machine);
+  if (content) return read(*content, file, machine, Files::look_into);
   Loaded loaded;
   loaded.file = file;
   loaded.settings = default_settings();

@@ -7,10 +7,12 @@
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
+#include <memory>
 #include <string_view>
 
 #include "ringmta/base/assert.h"
 #include "ringmta/dkim/key.h"
+#include "rsa_libcrypto.h"
 
 namespace ringmta::dkim {
 
@@ -18,7 +20,8 @@ struct Key::Impl final {
   KeyType type = KeyType::rsa;
   bool has_rng = false;
   bool has_key = false;
-  WC_RNG rng{};  // blinds RSA against timing
+  WC_RNG rng{};                             // blinds RSA against timing
+  std::unique_ptr<LibcryptoRsa> libcrypto;  // signs in place of `rsa`; null: `rsa` is as fast
   union {
     RsaKey rsa;
     ed25519_key ed25519;
@@ -33,6 +36,7 @@ struct Key::Impl final {
   static Result<std::unique_ptr<Impl>> create(KeyType type);
   Status read_der(std::span<const std::byte> der);
   std::vector<std::byte> private_der() const;  // PKCS #8
+  void choose_library();                       // when the key is there
 };
 
 // `what` + ": " + the library's words for `code`.

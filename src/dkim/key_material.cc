@@ -71,9 +71,7 @@ Result<Key> Key::from_pem(std::string_view pem) {
   if (auto status = (*impl)->read_der(der->view()); !status) {
     return std::unexpected(status.error());
   }
-  Key key(std::move(*impl));
-  if (auto status = try_out(key); !status) return std::unexpected(status.error());
-  return key;
+  return tried_out(std::move(*impl));
 }
 
 Result<Key> Key::generate(KeyType type, uint32_t rsa_bits) {
@@ -88,7 +86,16 @@ Result<Key> Key::generate(KeyType type, uint32_t rsa_bits) {
           ? wc_MakeRsaKey(&my.rsa, static_cast<int>(rsa_bits), WC_RSA_EXPONENT, &my.rng)
           : wc_ed25519_make_key(&my.rng, ED25519_KEY_SIZE, &my.ed25519);
   if (code != 0) return fail_library("making a DKIM key", code);
-  Key key(std::move(*impl));
+  return tried_out(std::move(*impl));
+}
+
+// By wolfSSL first: libcrypto makes good for numbers that do not fit together, slowly, each time.
+Result<Key> Key::tried_out(std::unique_ptr<Impl> impl) {
+  Impl& my = *impl;
+  Key key(std::move(impl));
+  if (auto status = try_out(key); !status) return std::unexpected(status.error());
+  my.choose_library();
+  if (my.libcrypto == nullptr) return key;
   if (auto status = try_out(key); !status) return std::unexpected(status.error());
   return key;
 }
@@ -116,6 +123,12 @@ std::vector<std::byte> Key::Impl::private_der() const {
   der.resize(static_cast<size_t>(whole));
   const SecretOctets overwritten(std::move(traditional));
   return der;
+}
+
+void Key::Impl::choose_library() {
+  if (type != KeyType::rsa) return;
+  const SecretOctets der(private_der());
+  libcrypto = LibcryptoRsa::create(static_cast<uint32_t>(mp_count_bits(&rsa.n)), der.view());
 }
 
 std::string Key::private_pem() const {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "signature_options.h"
-
+// Are options something a verifier accepts (RFC 6376 3.5, 5.4)? And what is signed by default.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "ringmta/base/bytes.h"
+#include "ringmta/dkim/signer.h"
 
 namespace ringmta::dkim {
 namespace {

@@ -10,7 +10,6 @@
 #include "header_canonicalizer.h"
 #include "ringmta/base/assert.h"
 #include "ringmta/base/bytes.h"
-#include "signature_options.h"
 #include "tag_writer.h"
 
 namespace ringmta::dkim {

@@ -107,7 +107,21 @@ bool read_sections(const Wire& wire, size_t at, RecordType wanted, Contents& con
 
 // ---- what is believed
 
+// The strings of a TXT record as one text (RFC 7208 3.3, RFC 6376 3.6.2.2).
+void pack_text(const Record& record, Answer& answer) {
+  const size_t begin = answer.packed.size();
+  answer.packed.resize(begin + 2);
+  for (size_t i = 0; i < ldns_rr_rd_count(record.get()); ++i) {
+    const ldns_rdf* string = ldns_rr_rdf(record.get(), i);  // with its length in front
+    const auto* octets = reinterpret_cast<const std::byte*>(ldns_rdf_data(string));
+    answer.packed.insert(answer.packed.end(), octets + 1, octets + ldns_rdf_size(string));
+  }
+  store<uint16_t>(&answer.packed[begin], static_cast<uint16_t>(answer.packed.size() - begin - 2));
+  ++answer.count;
+}
+
 void pack(const Record& record, RecordType type, Answer& answer) {
+  if (type == RecordType::txt) return pack_text(record, answer);
   std::byte data[2 + 2 + Name::kOctetsMax];
   size_t length = 2;
   if (type == RecordType::mx) {

@@ -12,6 +12,8 @@ std::string_view to_text(RecordType type) {
       return "A";
     case RecordType::mx:
       return "MX";
+    case RecordType::txt:
+      return "TXT";
     case RecordType::aaaa:
       return "AAAA";
   }

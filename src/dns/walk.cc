@@ -61,6 +61,10 @@ bool names_fit(const Wire& wire, const RecordPlace& place) {
     case LDNS_RR_TYPE_MX:
       at += 2;
       return at < place.end && skip_name(wire, at) && at == place.end;
+    case LDNS_RR_TYPE_TXT:  // strings, each with its length in front: one at least
+      if (at == place.end) return false;
+      while (at < place.end) at += 1U + wire.data[at];
+      return at == place.end;
     case LDNS_RR_TYPE_CNAME:
       return at < place.end && skip_name(wire, at) && at == place.end;
     case LDNS_RR_TYPE_SOA:

@@ -137,8 +137,10 @@ size_t LineComposer::bound(const Outcome& outcome) const {
   RINGMTA_ASSERT(outcome.recipient < head.envelope.recipients.size());
   const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
   size_t text = head.envelope.reverse_path.size() + head.envelope.envelope_id.size() +
-                head.info.client.size() + head.info.tenant.size() + recipient.address.size() +
-                recipient.original_recipient.size() + outcome.site.size();
+                head.info.client.size() + head.info.tenant.size() + head.info.user.size() +
+                recipient.address.size() + recipient.original_recipient.size() +
+                outcome.site.size() + outcome.protocol.size() + outcome.tls_version.size() +
+                outcome.tls_cipher.size();
   if (outcome.job != nullptr) text += outcome.job->peer_name.size();
   if (outcome.result != nullptr) text += outcome.result->text.size();
   return kFixedMax + origin_.size() + text * kEscapeFactor;
@@ -171,6 +173,10 @@ char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, Wal
   to = put(to, origin_);
   to = put_text_member_if_any(to, R"(,"client":")", head.info.client);
   to = put_text_member_if_any(to, R"(,"tenant":")", head.info.tenant);
+  to = put_text_member_if_any(to, R"(,"protocol":")", outcome.protocol);
+  to = put_text_member_if_any(to, R"(,"tls_version":")", outcome.tls_version);
+  to = put_text_member_if_any(to, R"(,"tls_cipher":")", outcome.tls_cipher);
+  to = put_text_member_if_any(to, R"(,"user":")", head.info.user);
   to = put_text_member(to, R"(,"sender":")", head.envelope.reverse_path);
   to = put_text_member(to, R"(,"recipient":")", recipient.address);
   to = put_text_member_if_any(to, R"(,"original_recipient":")", recipient.original_recipient);

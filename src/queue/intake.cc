@@ -89,7 +89,8 @@ void Queue::Impl::take_clock(Message& message, const spool::MessageInfo& info) c
   const Milliseconds told = info.expiry - info.arrival;
   const int64_t lifetime = told.count > 0 ? told.count : options.retry.expire_after.count;
   const int64_t age = std::clamp<int64_t>((wall() - info.arrival).count, 0, lifetime);
-  message.expires = tick_in({lifetime - age});
+  // What ran out while the relay was down, or by a clock that was set forward, is tried once more.
+  message.expires = tick_in({std::max(lifetime - age, std::min(lifetime, kGrace.count))});
   message.arrived = static_cast<int32_t>(static_cast<int64_t>(tick_now()) - age / kTickMs);
 }
 

@@ -47,6 +47,7 @@ inline constexpr uint32_t kResolvesMax = 1024;       // domains being asked abou
 inline constexpr Milliseconds kNoticeRetry = seconds(1);    // spool full: try again
 inline constexpr Milliseconds kBlockedRetry = seconds(30);  // no room for a DSN: look again
 inline constexpr Milliseconds kUnreadableRetry = hours(1);  // content that cannot be read
+inline constexpr Milliseconds kGrace = minutes(10);         // at least, for what comes in
 inline constexpr Milliseconds kDomainIdle = minutes(1);     // kept so long without mail
 inline constexpr Milliseconds kSiteIdle = minutes(10);      // likewise
 inline constexpr Milliseconds kOperatorLoad = seconds(5);   // a content loaded for a listing

@@ -26,6 +26,7 @@
 #include "route_keeper.h"
 #include "shard_relay.h"
 #include "task.h"
+#include "ticket_keeper.h"
 
 namespace ringmta::relay {
 
@@ -47,6 +48,7 @@ class Supervisor final {
         current_(std::make_shared<const config::Settings>(settings)),
         exchange_(settings.shards),
         clients_(std::make_unique<server::ClientTable>()),
+        auth_(std::make_unique<server::AuthShared>()),
         snapshots_(settings.shards),
         threads_(settings.shards),
         operator_(settings, exchange_, snapshots_, [this] { return reload(); }) {}
@@ -62,6 +64,7 @@ class Supervisor final {
   void shard_main(ShardId id, int cpu, std::promise<Status> started);
   bool on_every_shard(const Task::Slice& slice);
   nlohmann::json reload();
+  std::vector<std::shared_ptr<tls::ServerContext>> new_tls_contexts(nlohmann::json& answer);
   bool drained();
   void drain();
   void end_shards();
@@ -72,11 +75,13 @@ class Supervisor final {
   std::shared_ptr<const config::Settings> current_;
   Exchange exchange_;
   std::unique_ptr<server::ClientTable> clients_;
+  std::unique_ptr<server::AuthShared> auth_;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots_;
   std::unique_ptr<spool::Recovery> recovery_;
   std::vector<ShardThread> threads_;
   Operator operator_;
   std::unique_ptr<RouteKeeper> routes_;
+  TicketKeeper tickets_;
   std::unique_ptr<http::MetricsServer> metrics_;
   std::unique_ptr<http::ControlServer> control_;
   sigset_t signals_{};
@@ -121,8 +126,10 @@ Status Supervisor::start() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals_, number);
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);  // inherited: only the supervisor takes them
 
-  for (const SocketAddress& address : settings_.server.listeners) {
-    if (Status fine = check_free(address); !fine) return fine;
+  for (const auto* listeners : {&settings_.server.listeners, &settings_.server.tls.listeners}) {
+    for (const SocketAddress& address : *listeners) {
+      if (Status fine = check_free(address); !fine) return fine;
+    }
   }
   if (Status fine = recover_spool(); !fine) return fine;
   if (Status fine = start_shards(); !fine) return fine;
@@ -154,7 +161,8 @@ void Supervisor::shard_main(ShardId id, int cpu, std::promise<Status> started) {
   if (cpu >= 0) {
     if (Status pinned = shard::pin_this_thread(cpu); !pinned) return started.set_value(pinned);
   }
-  const Shared shared{settings_, exchange_, *clients_, recovery_.get(), snapshots_};
+  const Shared shared{settings_,       exchange_,  *clients_,      *auth_,
+                      recovery_.get(), snapshots_, tickets_.keys()};
   auto made = ShardRelay::create(shared, id, cpu);
   if (!made) return started.set_value(std::unexpected(made.error()));
   mine.relay = std::move(*made);
@@ -184,6 +192,7 @@ Status Supervisor::start_shards() {
 
 Status Supervisor::open_doors() {
   routes_ = std::make_unique<RouteKeeper>(settings_, exchange_);
+  tickets_.start(settings_.server.tls, settings_.shards, exchange_);
   if (!settings_.control.socket.empty()) {
     auto control = http::ControlServer::start(
         settings_.control.socket, settings_.control.mode,
@@ -215,6 +224,9 @@ Status Supervisor::open_doors() {
   for (const SocketAddress& address : settings_.server.listeners) {
     log(LogLevel::info, "{} listens on {} with {} shard{}", settings_.hostname, address.text(),
         settings_.shards, settings_.shards == 1 ? "" : "s");
+  }
+  for (const SocketAddress& address : settings_.server.tls.listeners) {
+    log(LogLevel::info, "{} listens on {} with TLS", settings_.hostname, address.text());
   }
   sd_notify(0, "READY=1");
   return {};
@@ -267,6 +279,17 @@ nlohmann::json Supervisor::reload() {
     answer["warnings"].push_back(config::text(loaded, problem));
     log(LogLevel::warning, "{}", config::text(loaded, problem));
   }
+  std::vector<std::shared_ptr<dkim::KeyRing>>
+      keys;  // for each shard; read here, where it stalls none
+  for (uint32_t shard = 0; shard < settings_.shards; ++shard) {
+    auto ring = load_keys(loaded.settings.server.dkim);
+    if (!ring) {
+      answer["errors"].push_back(ring.error().message);
+      log(LogLevel::error, "{}: the relay goes on as before", ring.error().message);
+      return answer;
+    }
+    keys.push_back(std::move(*ring));
+  }
   const config::Settings asked = loaded.settings;
   config::keep_until_start(loaded.settings, *current_);
   auto waiting = config::changes(loaded.settings, asked);
@@ -282,13 +305,35 @@ nlohmann::json Supervisor::reload() {
   }
   current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
   set_log_level(current_->log_level);
-  const bool all = on_every_shard([fresh = current_](ShardRelay& relay) {
-    relay.reload(*fresh);
-    return true;
-  });
+  const auto contexts = new_tls_contexts(answer);
+  const bool all =
+      on_every_shard([fresh = current_, contexts, keys = std::move(keys)](ShardRelay& relay) {
+        relay.reload(*fresh, contexts[relay.id().value], keys[relay.id().value]);
+        return true;
+      });
+  tickets_.start(current_->server.tls, current_->shards, exchange_);
   if (!all) answer["warnings"].push_back("a shard has not taken the changes yet");
   routes_ = std::make_unique<RouteKeeper>(*current_, exchange_);
   return answer;
+}
+
+// Made here, where nobody waits, out of what the files hold now; sessions keep what they began
+// with.
+std::vector<std::shared_ptr<tls::ServerContext>> Supervisor::new_tls_contexts(
+    nlohmann::json& answer) {
+  std::vector<std::shared_ptr<tls::ServerContext>> contexts(current_->shards);
+  for (uint16_t number = 0; number < current_->shards; ++number) {
+    auto made = server::make_tls_context(current_->server.tls,
+                                         threads_[number].relay->server().handshake_budget());
+    if (made) {
+      contexts[number] = std::move(*made);
+    } else {  // what the check of the file has let pass
+      answer["warnings"].push_back("TLS is not offered: " + made.error().message);
+      log(LogLevel::error, "TLS is not offered: {}", made.error().message);
+      break;
+    }
+  }
+  return contexts;
 }
 
 bool Supervisor::drained() {
@@ -336,6 +381,7 @@ void Supervisor::end_shards() {
   control_.reset();
   metrics_.reset();
   routes_.reset();
+  tickets_.stop();
   for (ShardThread& one : threads_) {
     if (one.loop != nullptr) one.loop->stop();
   }

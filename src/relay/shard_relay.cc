@@ -42,6 +42,13 @@ Result<std::unique_ptr<ShardRelay>> ShardRelay::create(const Shared& shared, Sha
   return made;
 }
 
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options) {
+  if (options.keys.empty()) return nullptr;
+  auto keys = dkim::KeyRing::load(options);
+  if (!keys) return std::unexpected(keys.error());
+  return std::shared_ptr<dkim::KeyRing>(std::move(*keys));
+}
+
 Status ShardRelay::set_up() {
   ring::IoOptions io = settings_.io;
   io.shard = id_;
@@ -89,9 +96,18 @@ Status ShardRelay::set_up() {
       *loop_, *queue_, settings_.client, id_, this,
       [](void* self, queue::Job* job) { static_cast<ShardRelay*>(self)->return_job(job); });
   server_ = std::make_unique<server::Server>(*loop_, *spool_, settings_.server, shared_.clients);
-  server_->on_committed(this, [](void* self, spool::StoredHandle message) {
-    static_cast<ShardRelay*>(self)->take_over(message);
-  });
+  server_->authenticate_with(shared_.auth);
+  server_->on_committed(
+      this, [](void* self, spool::StoredHandle message, const server::Arrival& arrival) {
+        static_cast<ShardRelay*>(self)->take_over(message, arrival);
+      });
+  auto tls = server::make_tls_context(settings_.server.tls, server_->handshake_budget());
+  if (!tls) return std::unexpected(tls.error());
+  server_->use_ticket_keys(shared_.ticket_keys);
+  server_->use_tls(std::move(*tls));
+  auto keys = load_keys(settings_.server.dkim);
+  if (!keys) return std::unexpected(keys.error());
+  server_->sign_with(std::move(*keys));
   wire();
   spool_->for_each_recovered([this](spool::StoredHandle stored, const spool::Recovered& message) {
     recovered(stored, message);
@@ -150,7 +166,7 @@ Status ShardRelay::listen() {
 }
 
 // A message that has just been committed: it is the queue's from here.
-void ShardRelay::take_over(spool::StoredHandle stored) {
+void ShardRelay::take_over(spool::StoredHandle stored, const server::Arrival& arrival) {
   recipients_.clear();
   const auto head = spool::decode_head(spool_->head(stored), recipients_);
   RINGMTA_ASSERT(head.has_value());
@@ -159,6 +175,9 @@ void ShardRelay::take_over(spool::StoredHandle stored) {
   outcome.id = spool_->id(stored);
   outcome.head = &*head;
   outcome.size = spool_->wire_size(stored);
+  outcome.protocol = arrival.protocol;
+  outcome.tls_version = arrival.tls_version;
+  outcome.tls_cipher = arrival.tls_cipher;
   for (uint32_t i = 0; i < head->envelope.recipients.size(); ++i) {
     outcome.recipient = i;
     events_->record(outcome);
@@ -273,8 +292,12 @@ bool ShardRelay::drained() const {
   return server_->idle() && pools_->idle() && spool_->idle() && events_->idle();
 }
 
-void ShardRelay::reload(const config::Settings& fresh) {
+void ShardRelay::reload(const config::Settings& fresh,
+                        std::shared_ptr<tls::ServerContext> server_tls,
+                        std::shared_ptr<dkim::KeyRing> keys) {
   server_->reload(fresh.server);
+  server_->use_tls(std::move(server_tls));
+  server_->sign_with(std::move(keys));
   queue_->reload(fresh.queue);
   pools_->reload(fresh.client);
 }

@@ -33,9 +33,14 @@ struct Shared {
   const config::Settings& settings;
   Exchange& exchange;
   server::ClientTable& clients;
+  server::AuthShared& auth;
   spool::Recovery* recovery;
   std::vector<http::SnapshotCell<http::ShardSnapshot>>& snapshots;
+  const tls::TicketKeys& ticket_keys;  // at the start
 };
+
+// Null where nothing is to be signed. Blocks on the key files.
+Result<std::shared_ptr<dkim::KeyRing>> load_keys(const dkim::Options& options);
 
 class ShardRelay final {
  public:
@@ -50,19 +55,23 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
-  void reload(const config::Settings& fresh);  // see config::keep_until_start()
+  // See config::keep_until_start(). The context was made with this shard's handshake_budget(), the
+  // keys by load_keys() for it alone.
+  void reload(const config::Settings& fresh, std::shared_ptr<tls::ServerContext> server_tls,
+              std::shared_ptr<dkim::KeyRing> keys);
 
   ShardId id() const { return id_; }
   shard::Loop& loop() { return *loop_; }
   queue::Queue& queue() { return *queue_; }
   client::Pools& pools() { return *pools_; }
+  server::Server& server() { return *server_; }
   std::vector<SocketAddress> addresses() const { return server_->addresses(); }
 
  private:
   ShardRelay(const Shared& shared, ShardId id, int cpu);
   Status set_up();
   void wire();
-  void take_over(spool::StoredHandle stored);
+  void take_over(spool::StoredHandle stored, const server::Arrival& arrival);
   void recovered(spool::StoredHandle stored, const spool::Recovered& message);
   bool letters();
   bool spool_results();

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::string_view kNoStorage = "452 4.3.1 Insufficient system storage, try again later";
 constexpr std::string_view kTooLarge = "552 5.3.4 The message is larger than this host can store";
+constexpr std::string_view kSignFailed =
+    "451 4.7.5 The message could not be signed, try again later";
+constexpr std::string_view kUnsignable = "554 5.6.0 The header is too large to be signed";
 
 constexpr size_t kBacklogMax = 32'768;    // octets of replies that a client may leave untaken
 constexpr size_t kCommandsAtOnce = 4096;  // octets of commands between two looks at the backlog
@@ -34,8 +37,19 @@ bool lies_within(std::string_view piece, Bytes data) {
 
 }  // namespace
 
-void Server::Impl::process(Session& session, Bytes data) {
+void Server::Impl::take_input(Session& session, Bytes data) {
+  if (session.tls != nullptr) return take_sealed(session, data);
+  const size_t used = process(session, data);
+  if (session.paused()) loop.io().pause(session.stream, data.subspan(used));
+}
+
+// Says how many octets were used up: all of them, unless the session is paused now.
+size_t Server::Impl::process(Session& session, Bytes data) {
   using Action = smtp::ServerSession::Action;
+  if (session.waiting.linked()) {  // the machine refuses who talks before the banner
+    session.waiting.unlink();
+    session.greeted = true;
+  }
   size_t used = 0;
   bool more = true;
   while (more) {
@@ -45,24 +59,28 @@ void Server::Impl::process(Session& session, Bytes data) {
     used += step.consumed;
     switch (step.action) {
       case Action::more:
-        more = used < data.size();
-        if (backlogged(session)) {
-          loop.io().pause(session.stream, data.subspan(used));
-          more = false;
-        }
+        more = !backlogged(session) && used < data.size();
         break;
       case Action::blocked:
         session.blocked = true;
-        session.answered = false;
-        loop.io().pause(session.stream, data.subspan(used));
         more = false;
         break;
-      case Action::start_tls:  // none of these is offered
+      case Action::start_tls:
+        begin_tls(session);
+        used = data.size();  // RFC 3207 6: what was said behind it, nobody has said
+        more = false;
+        break;
       case Action::auth_begin:
+        auth_begin(session, step);
+        break;
       case Action::auth_response:
+        auth_response(session, step.body);
+        break;
       case Action::auth_cancel:
+        auth_cancel(session);
+        break;
       case Action::sender:
-        RINGMTA_ASSERT(false);
+        judge_sender(session);
         break;
       case Action::message_begin:
         message_begin(session);
@@ -79,7 +97,6 @@ void Server::Impl::process(Session& session, Bytes data) {
       case Action::close:
         session.closing = true;
         session.blocked = true;
-        loop.io().pause(session.stream);
         more = false;
         break;
     }
@@ -94,6 +111,7 @@ void Server::Impl::process(Session& session, Bytes data) {
     session.transaction_at = loop.now();
     arm_timer(session);
   }
+  return used;
 }
 
 // Does the client leave so many replies untaken that no more of its commands should be looked at?
@@ -104,20 +122,27 @@ bool Server::Impl::backlogged(Session& session) {
 }
 
 void Server::Impl::message_begin(Session& session) {
-  RINGMTA_ASSERT(session.gathering == nullptr && pieces.empty());
+  RINGMTA_ASSERT(session.gathering == nullptr && session.arrival == nullptr && pieces.empty());
   side.clear();
   if (stopping) {
     session.machine.refuse_message("421 4.3.2 Service is shutting down");
-  } else if (!spool.accepting() || spool.memory_pressed()) {
+  } else if (!spool.accepting() || spool.memory_pressed() || signing.full()) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
+  } else if (const sasl::User* user = user_of(session);
+             user != nullptr &&
+             !user->usage->count_message(user->messages_per_hour, loop.io().wall())) {
+    ++counters.messages_refused;
+    session.machine.refuse_message("450 4.7.1 Too many messages this hour, try again later");
   } else {
     session.machine.accept_message();
+    if (signing.on()) session.arrival = signing.begin();
   }
 }
 
 void Server::Impl::take_body(Session& session, std::string_view body, Bytes data) {
   if (body.empty()) return;
+  if (session.arrival != nullptr) session.arrival->hasher.append(body);
   if (lies_within(body, data)) {
     pieces.push_back(body);
     return;
@@ -170,6 +195,12 @@ void Server::Impl::message_end(Session& session) {
   facts.hostname = options.session.hostname;
   facts.id = view(id_text);
   facts.esmtp = session.machine.esmtp();
+  facts.tls = session.tls != nullptr;
+  if (facts.tls) {
+    facts.tls_version = session.tls->facts().version;
+    facts.tls_cipher = session.tls->facts().cipher;
+  }
+  facts.authenticated = session.machine.authenticated();
   facts.utf8 = envelope.utf8;
   facts.for_recipient = envelope.recipients.size() == 1 ? envelope.recipients[0].address : "";
   facts.now = now;
@@ -184,6 +215,10 @@ void Server::Impl::message_end(Session& session) {
   head.info.expiry = now + options.expire_after;
   head.info.client = session.client;
   head.info.tenant = options.tenant_default;
+  if (const sasl::User* user = user_of(session)) {
+    head.info.tenant = user->tenant;
+    head.info.user = user->name;
+  }
   head.info.has_dot_stuffing = header.has_dot_stuffing;
   head.info.has_eight_bit = header.has_eight_bit;
 
@@ -192,18 +227,24 @@ void Server::Impl::message_end(Session& session) {
   pending = {};
   pending.id = id;
   pending.recipients = static_cast<uint32_t>(envelope.recipients.size());
+  pending.protocol = smtp::protocol_name(facts);
   spool::StoredHandle stored{UINT32_MAX, 0};
   const uint64_t tag = tag_of(session, sequence);
   Gathered gathered = Gathered::fine;
   if (session.gathering != nullptr) {
     gathered = gather_pieces(session);
-    if (gathered == Gathered::fine) {
-      pending.octets = spool.gathered_octets(*session.gathering);
-      stored = spool.store_gathered(id, head, trace, session.gathering, tag);
-      session.gathering = nullptr;
-    }
+    if (gathered == Gathered::fine) pending.octets = spool.gathered_octets(*session.gathering);
   } else {
     for (const std::string_view piece : pieces) pending.octets += piece.size();
+  }
+  if (session.arrival != nullptr && gathered == Gathered::fine &&
+      sign(session, pending, {id, tag, head, trace, pieces, session.gathering})) {
+    return;
+  }
+  if (session.gathering != nullptr) {
+    stored = spool.store_gathered(id, head, trace, session.gathering, tag);
+    session.gathering = nullptr;
+  } else if (gathered == Gathered::fine) {
     stored = spool.store(id, head, trace, pieces, tag);
     pieces.clear();
     side.clear();
@@ -221,24 +262,44 @@ void Server::Impl::message_abort(Session& session) {
   side.clear();
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
   session.gathering = nullptr;
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   ++counters.messages_refused;
 }
 
 void Server::Impl::spool_done(const spool::Done& done) {
   const bool committed = done.what == spool::Done::What::committed;
-  if (committed) take(taker, done.message);
-  const SlotHandle slot = ring::Token{done.tag}.slot();
+  settle(done.tag, committed ? Session::Pending::State::committed : Session::Pending::State::failed,
+         done.message);
+}
+
+// What became of the message with this tag: it is taken over, and told to its session if that is
+// still there.
+void Server::Impl::settle(uint64_t tag, Session::Pending::State state,
+                          spool::StoredHandle message) {
+  const bool committed = state == Session::Pending::State::committed;
+  const SlotHandle slot = ring::Token{tag}.slot();
   Session* session = sessions.find(slot);
-  if (session == nullptr) return;
-  const auto sequence = static_cast<uint32_t>(done.tag >> 56);
+  if (session == nullptr) {
+    if (committed) take(taker, message, {});
+    return;
+  }
+  const auto sequence = static_cast<uint32_t>(tag >> 56);
   for (uint32_t n = session->pending_first; n != session->pending_next; ++n) {
     if ((n & 0x7F) != sequence) continue;
-    session->pending[n % smtp::ServerSession::kPendingMax].state =
-        committed ? Session::Pending::State::committed : Session::Pending::State::failed;
+    Session::Pending& pending = session->pending[n % smtp::ServerSession::kPendingMax];
+    pending.state = state;
+    if (committed) take(taker, message, arrival_of(*session, pending.protocol));
     break;
   }
   answer_in_order(*session);
   touch(*session);
+}
+
+std::string_view Server::Impl::refusal(Session::Pending::State state) {
+  using State = Session::Pending::State;
+  if (state == State::too_large) return kTooLarge;
+  if (state == State::sign_failed) return kSignFailed;
+  return state == State::unsignable ? kUnsignable : kNoStorage;
 }
 
 void Server::Impl::answer_in_order(Session& session) {
@@ -247,11 +308,9 @@ void Server::Impl::answer_in_order(Session& session) {
         session.pending[session.pending_first % smtp::ServerSession::kPendingMax];
     if (oldest.state == Session::Pending::State::waiting) return;
     ++session.pending_first;
-    session.answered = true;
     if (oldest.state != Session::Pending::State::committed) {
       ++counters.messages_refused;
-      const bool too_large = oldest.state == Session::Pending::State::too_large;
-      session.machine.message_done(too_large ? kTooLarge : kNoStorage);
+      session.machine.message_done(refusal(oldest.state));
       continue;
     }
     ++counters.messages;

@@ -20,7 +20,11 @@ namespace ringmta::server {
 namespace {
 
 constexpr size_t kOutputKept = 4096;  // octets of memory kept for replies when they are out
-constexpr uint32_t kRefusals = 256;   // slots beyond sessions_max, for saying no in words
+// Listeners' tokens.
+constexpr uint32_t kClear = 0;
+constexpr uint32_t kTlsFirst = 1;
+
+constexpr uint32_t kRefusals = 256;  // slots beyond sessions_max, for saying no in words
 
 ring::Token token_of(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::server), slot);
@@ -34,7 +38,8 @@ Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerO
       spool(the_spool),
       options(the_options),
       clients(the_clients),
-      sessions(the_options.sessions_max + kRefusals) {
+      sessions(the_options.sessions_max + kRefusals),
+      auth_inbox(the_loop) {
   side.reserve(4096);
   trace.reserve(4096);
 }
@@ -49,7 +54,7 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   SlotHandle slot;
   Session* session = nullptr;
   if (!stopping && peer.length != 0) {
-    session = sessions.take(slot, options.session, any_contains(options.relay_networks, peer));
+    session = sessions.take(slot, options.session, access_of(peer, nullptr));
   }
   if (session == nullptr) {
     ++counters.sessions_refused;
@@ -62,6 +67,7 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   session->client = peer.host_text();
   session->client_literal = peer.literal_text();
   session->timer.token = token_of(slot);
+  session->tls_first = event.token.index() == kTlsFirst;
   session->active_at = loop.now();
   session->accepted_turn = loop.io().counters().turns;
   session->transaction_at = Monotonic::never();
@@ -78,11 +84,19 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   if (session->refused) {
     ++counters.sessions_refused;
     session->greeted = true;
+    if (session->tls_first) {  // there is no way to say it
+      close(*session, ring::CloseMode::abort);
+      return;
+    }
     session->closing = true;  // RFC 5321 3.8: 421 comes with the end of the connection
     touch(*session);
     return;
   }
   ++counters.sessions;
+  if (session->tls_first) {
+    begin_tls(*session);
+    return;
+  }
   not_greeted.push_back(*session);
   if (options.timeouts.greeting_delay.count > 0) arm_timer(*session);
 }
@@ -111,16 +125,12 @@ bool Server::Impl::greet_waiting() {
 
 void Server::Impl::on_received(Session& session, Bytes data) {
   if (session.closing || session.stream_closed) return;
-  if (session.waiting.linked()) {  // the machine refuses who talks before the banner
-    session.waiting.unlink();
-    session.greeted = true;
-  }
   session.active_at = loop.now();
   if (session.paused()) {
     loop.io().pause(session.stream, data);
     return;
   }
-  process(session, data);
+  take_input(session, data);
   touch(session);
 }
 
@@ -149,7 +159,11 @@ void Server::Impl::on_closed(Session& session) {
   loop.timers().cancel(session.timer);
   session.dirty.unlink();
   session.waiting.unlink();
+  session.yielding.unlink();
+  if (session.tls != nullptr && session.tls->handshaken()) --counters.tls_sessions;
   if (session.gathering != nullptr) spool.gather_drop(session.gathering);
+  forget_login(session);
+  if (session.arrival != nullptr) signing.drop(std::move(session.arrival));
   if (!session.refused) {
     clients.leave(session.peer);
     --counters.sessions;
@@ -167,12 +181,17 @@ void Server::Impl::close(Session& session, ring::CloseMode mode) {
   session.closing = true;
   session.dirty.unlink();
   session.waiting.unlink();
+  session.yielding.unlink();
   loop.timers().cancel(session.timer);
   loop.io().close(session.stream, mode);
 }
 
 void Server::Impl::end(Session& session, std::string_view reply_line) {
   if (session.closing) return;
+  if (session.handshaking()) {  // there is no way to say it
+    close(session, ring::CloseMode::graceful);
+    return;
+  }
   session.waiting.unlink();
   session.machine.end(reply_line);
   session.closing = true;
@@ -188,38 +207,51 @@ std::string Server::Impl::shutting_down() const {
 void Server::Impl::flush(Session& session) {
   if (session.stream_closed) return;
   if (stopping && !session.closing && !session.machine.in_content()) end(session, shutting_down());
+  if (session.stream_closed) return;
   resume_if_possible(session);
   if (session.machine.has_output()) session.machine.take_output(session.output);
-  if (!session.send_in_flight && !session.output.empty()) {
-    std::swap(session.output, session.sending);
-    const iovec part{session.sending.data(), session.sending.size()};
-    session.send_in_flight = true;
-    session.send_at = loop.now();
-    loop.io().send(session.stream, {&part, 1});
-    arm_timer(session);
-  }
+  send_next(session);
   const bool nothing_left =
       !session.send_in_flight && session.pending_first == session.pending_next;
-  if (nothing_left && (session.closing || session.input_ended)) {
-    close(session, ring::CloseMode::graceful);
-    return;
+  if (!nothing_left || (!session.closing && !session.input_ended)) return;
+  if (session.tls == nullptr || !say_goodbye(session)) close(session, ring::CloseMode::graceful);
+}
+
+void Server::Impl::send_next(Session& session) {
+  if (session.send_in_flight) return;
+  if (session.tls != nullptr) {
+    seal(session);
+  } else {
+    std::swap(session.output, session.sending);
   }
+  if (session.sending.empty()) return;
+  const iovec part{session.sending.data(), session.sending.size()};
+  session.send_in_flight = true;
+  session.send_at = loop.now();
+  loop.io().send(session.stream, {&part, 1});
+  arm_timer(session);
 }
 
 void Server::Impl::resume_if_possible(Session& session) {
   if (session.closing || !session.paused()) return;
   if (session.backlogged && session.output.empty()) session.backlogged = false;
-  // Only an answer helps a machine that was blocked: not to look before it has come.
-  if (session.blocked && session.answered) session.blocked = false;
+  // Not to look before what blocked it has been answered.
+  if (session.blocked && !session.machine.blocked()) session.blocked = false;
+  if (session.paused()) return;
+  if (session.machine.has_news()) process(session, {});  // the answer itself gave it something
+  if (session.paused() || session.closing) return;
+  take_input(session, {});  // a command that was taken already, or the rest of a TLS record
   if (!session.paused() && !session.closing) loop.io().read(session.stream);
 }
 
 Monotonic Server::Impl::deadline(const Session& session) const {
   Monotonic due = session.active_at + options.timeouts.idle;
+  if (session.handshaking()) due = std::min(due, session.handshake_at + options.timeouts.handshake);
   if (session.waiting.linked()) due = session.active_at + options.timeouts.greeting_delay;
   if (session.transaction_at != Monotonic::never()) {
     due = std::min(due, session.transaction_at + options.timeouts.transaction);
   }
+  due = std::min(due, session.login.reply_at);
   if (session.send_in_flight) due = std::min(due, session.send_at + options.timeouts.reply);
   return due;
 }
@@ -237,7 +269,17 @@ void Server::Impl::on_timer(Session& session) {
     arm_timer(session);
     return;
   }
+  if (!session.closing && auth_reply_due(session)) {
+    arm_timer(session);
+    return;
+  }
   if (session.waiting.linked()) return;  // greet_waiting() runs in this turn
+  if (session.handshaking()) {
+    ++counters.timeouts;
+    ++counters.tls_timeouts;
+    close(session, ring::CloseMode::abort);
+    return;
+  }
   if (session.send_in_flight && session.send_at + options.timeouts.reply <= now) {
     ++counters.timeouts;
     close(session, ring::CloseMode::abort);
@@ -268,19 +310,32 @@ Server::Server(shard::Loop& loop, spool::Spool& spool, const ServerOptions& opti
     : impl_(std::make_unique<Impl>(loop, spool, options, clients)) {}
 
 Server::~Server() {
-  impl_->sessions.for_each([](Session& session, SlotHandle) {
+  if (impl_->auth_shared != nullptr) impl_->auth_shared->verifier.forget(&impl_->auth_inbox);
+  impl_->sessions.for_each([this](Session& session, SlotHandle) {
+    impl_->forget_login(session);
     session.dirty.unlink();
     session.waiting.unlink();
+    session.yielding.unlink();
     session.timer.link.unlink();
   });
 }
 
+void Server::authenticate_with(AuthShared& shared) { impl_->auth_shared = &shared; }
+
 Status Server::listen() {
-  const ring::Token token = ring::Token::make(shard::kind(shard::Owner::listener));
-  for (const SocketAddress& address : impl_->options.listeners) {
+  const auto open = [this](const SocketAddress& address, uint32_t number) -> Status {
+    const ring::Token token = ring::Token::make(shard::kind(shard::Owner::listener), number);
     auto listener = impl_->loop.io().listen(address, {}, token);
     if (!listener) return std::unexpected(listener.error());
     impl_->listeners.push_back(*listener);
+    return {};
+  };
+  for (const SocketAddress& address : impl_->options.listeners) {
+    if (Status fine = open(address, kClear); !fine) return fine;
+  }
+  for (const SocketAddress& address : impl_->options.tls.listeners) {
+    if (Status fine = open(address, kTlsFirst); !fine) return fine;
+    ++impl_->listeners_tls;
   }
   return {};
 }
@@ -289,10 +344,24 @@ void Server::reload(const ServerOptions& options) {
   ServerOptions& mine = impl_->options;
   const uint32_t sessions_max = mine.sessions_max;
   std::vector<SocketAddress> listeners = std::move(mine.listeners);
+  std::vector<SocketAddress> tls_listeners = std::move(mine.tls.listeners);
   mine = options;
   mine.sessions_max = sessions_max;
   mine.listeners = std::move(listeners);
+  mine.tls.listeners = std::move(tls_listeners);
 }
+
+void Server::use_tls(std::shared_ptr<tls::ServerContext> context) {
+  impl_->tls_context = std::move(context);
+  if (impl_->tls_context != nullptr) impl_->tls_context->set_ticket_keys(impl_->ticket_keys);
+}
+
+void Server::use_ticket_keys(const tls::TicketKeys& keys) {
+  impl_->ticket_keys = keys;
+  if (impl_->tls_context != nullptr) impl_->tls_context->set_ticket_keys(keys);
+}
+
+tls::HandshakeBudget* Server::handshake_budget() { return &impl_->budget; }
 
 void Server::on_event(const ring::Event& event) {
   if (event.kind == ring::EventKind::accepted) {
@@ -331,7 +400,10 @@ void Server::on_event(const ring::Event& event) {
 void Server::on_spool_done(const spool::Done& done) { impl_->spool_done(done); }
 
 bool Server::flush() {
-  const bool more = impl_->greet_waiting();
+  impl_->auth_verdicts();
+  bool more = impl_->signing.waiting() != 0 && impl_->store_signed();
+  more = impl_->greet_waiting() || more;
+  more = impl_->go_on_with_handshakes() || more;
   while (Session* session = impl_->dirty.pop_front()) impl_->flush(*session);
   return more;
 }
@@ -353,9 +425,14 @@ void Server::abort_all() {
       [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
 }
 
-bool Server::idle() const { return impl_->sessions.size() == 0; }
+bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing.waiting() == 0; }
 
-void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message)) {
+void Server::sign_with(std::shared_ptr<dkim::KeyRing> keys) {
+  impl_->signing.use(impl_->options.dkim, std::move(keys));
+}
+
+void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message,
+                                                   const Arrival& arrival)) {
   impl_->taker = self;
   impl_->take = take;
 }
@@ -365,6 +442,12 @@ std::vector<SocketAddress> Server::addresses() const {
   for (const ring::ListenerId listener : impl_->listeners) {
     found.push_back(impl_->loop.io().listening_on(listener));
   }
+  return found;
+}
+
+std::vector<SocketAddress> Server::tls_addresses() const {
+  std::vector<SocketAddress> found = addresses();
+  found.erase(found.begin(), found.end() - static_cast<ptrdiff_t>(impl_->listeners_tls));
   return found;
 }
 

@@ -158,6 +158,11 @@ bool ServerSession::must_wait() const {
          (pending_count_ > 0 && output_.size() - places_[0] > kHeldMax);
 }
 
+bool ServerSession::has_news() const {
+  return abort_due_ || auth_cancel_due_ || auth_due_ || (tls_due_ && pending_count_ == 0) ||
+         sender_due_ || begin_due_ || end_due_ || close_due_;
+}
+
 bool ServerSession::blocked() const {
   switch (state_) {
     case State::tls:

@@ -121,6 +121,13 @@ void append_trace(std::string& into, const TraceFacts& facts, DateCache& dates) 
     append_path(into, facts.for_recipient);
     into += '>';
   }
+  if (!facts.tls_cipher.empty()) {
+    into += "\r\n\ttls ";
+    append_name(into, facts.tls_cipher);
+    into += " (";
+    append_name(into, facts.tls_version);
+    into += ')';
+  }
   into += ";\r\n\t";
   into += date;
   into += "\r\n";

@@ -42,6 +42,11 @@ class Batch final {
     uint64_t epoch = 0;  // of the life of the segment it concerns
     uint16_t segment = 0;
   };
+  struct Never {
+    uint64_t epoch = 0;
+    uint64_t offset = 0;  // in the segment
+    uint16_t segment = 0;
+  };
   struct Checkpoint {
     uint64_t epoch = 0;
     uint16_t segment = 0;
@@ -78,7 +83,7 @@ class Batch final {
   std::vector<Stored> stored;
   std::vector<Moved> moved;
   std::vector<Tombstone> tombstones;
-  std::vector<Tombstone> nevers;
+  std::vector<Never> nevers;
   std::vector<StoredHandle> stated;
   std::vector<Checkpoint> checkpoints;
   uint64_t sequence = 0;

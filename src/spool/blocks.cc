@@ -13,9 +13,17 @@
 namespace ringmta::spool {
 
 Blocks::~Blocks() {
-  if (abandoned_) return;
   for (const MemoryBlock& block : table_) {
     if (block.memory != nullptr) munmap(block.memory, block.size);
+  }
+}
+
+void Blocks::abandon(const void* memory) {
+  const auto* at = static_cast<const std::byte*>(memory);
+  for (MemoryBlock& block : table_) {
+    if (block.memory != nullptr && at >= block.memory && at < block.memory + block.size) {
+      block.memory = nullptr;
+    }
   }
 }
 

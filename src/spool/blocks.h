@@ -7,8 +7,8 @@
 // nothing is mapped or faulted in. Which messages lie in a block is kept with the block, not with
 // the messages: only what is in memory pays for being found by eviction.
 //
-// Blocks are mapped, not allocated: what the kernel may still write to when the process ends is
-// simply left to it.
+// Blocks are mapped, not allocated: what the kernel may still use when a spool ends is simply left
+// to it.
 #pragma once
 
 #include <array>
@@ -58,7 +58,9 @@ class Blocks final {
   void make_youngest(uint32_t index);
 
   uint64_t octets_in_use() const { return in_use_; }
-  void abandon() { abandoned_ = true; }  // leave everything mapped: the kernel may still use it
+  // The block that holds `memory` stays mapped for ever: the kernel may still use it. Nothing but
+  // the end of this may come after that.
+  void abandon(const void* memory);
 
  private:
   static constexpr uint32_t kSmallestLog = 12, kLargestLog = 22;  // 4 KiB to 4 MiB are kept
@@ -73,7 +75,6 @@ class Blocks final {
   uint64_t kept_octets_ = 0;
   uint64_t in_use_ = 0;
   uint32_t oldest_ = kNone, youngest_ = kNone;
-  bool abandoned_ = false;
 };
 
 }  // namespace ringmta::spool

@@ -58,6 +58,11 @@ bool Spool::Impl::flush() {
   return true;
 }
 
+bool Spool::Impl::nothing_queued() const {
+  return std::all_of(queued.begin(), queued.end(),
+                     [](const auto& batch) { return batch->empty(); });
+}
+
 // What is to be written next; null: nothing, or nothing yet.
 Batch* Spool::Impl::front_batch() {
   if (!queued.empty() && (queued.front()->closed() || !queued.front()->empty())) {
@@ -155,11 +160,7 @@ void Spool::Impl::write_succeeded(Batch& batch) {
     from.living_octets -= message.length;
     --from.living;
     --from.moves;
-    from.uncovered = true;
-    if (into.sources.empty() || into.sources.back().segment != from.index ||
-        into.sources.back().epoch != from.epoch) {
-      into.sources.push_back({from.epoch, from.index});
-    }
+    add_source(into, from);
     message.segment = batch.segment;
     message.offset = static_cast<uint32_t>((batch.offset + moved.offset) / kRecordAlign);
     message.clear(Message::kMoving);
@@ -188,6 +189,28 @@ void Spool::Impl::write_succeeded(Batch& batch) {
   }
 }
 
+// Older copies of messages that came from there: also those that had come there from elsewhere.
+void Spool::Impl::add_source(Segment& into, Segment& from) {
+  from.uncovered = true;
+  if (!into.sources.empty() && into.sources.back().segment == from.index &&
+      into.sources.back().epoch == from.epoch) {
+    return;
+  }
+  const auto add = [](auto& list, const auto& source) {
+    if (std::find(list.begin(), list.end(), source) == list.end()) list.push_back(source);
+  };
+  for (const Segment::About& earlier : from.sources) {
+    const Segment& source = segment(earlier.segment);
+    if (source.epoch == earlier.epoch && source.uncovered) add(into.sources, earlier);
+  }
+  for (const uint32_t cell : from.sources_others) {
+    if (shared->covered[cell].load() == 0) add(into.sources_others, cell);
+  }
+  std::erase(into.sources, Segment::About{from.epoch, from.index});
+  into.sources.push_back(
+      {from.epoch, from.index});  // the next one most likely comes from there, too
+}
+
 void Spool::Impl::write_failed(Batch& batch, int32_t result) {
   Segment& into = segment(batch.segment);
   ++counters.write_errors;
@@ -201,9 +224,7 @@ void Spool::Impl::write_failed(Batch& batch, int32_t result) {
       path_of(into), batch.offset, why, batch.stored.size());
   into.set_aside = true;
   into.ran_out = result >= 0 || result == -ENOSPC || result == -EDQUOT;
-  for (const Batch::Stored& stored : batch.stored) {
-    nevers.push_back({messages.get(stored.message).id, into.epoch, into.index});
-  }
+  nevers.push_back({into.epoch, batch.offset, into.index});
   seal_segment(into);
   if (log_head == batch.segment) log_head = kNoSegment;
   give_back_notes(batch);

@@ -114,8 +114,8 @@ bool check_payload(uint32_t type, Bytes payload, uint32_t payload_crc) {
 size_t head_length(const MessageHead& head) {
   const smtp::EnvelopeView& envelope = head.envelope;
   size_t length = sizeof(MessageFixed);
-  for (const std::string_view text :
-       {envelope.reverse_path, envelope.envelope_id, head.info.client, head.info.tenant}) {
+  for (const std::string_view text : {envelope.reverse_path, envelope.envelope_id, head.info.client,
+                                      head.info.tenant, head.info.user}) {
     if (text.size() > kTextMax) return 0;
     length += text.size();
   }
@@ -141,6 +141,7 @@ void encode_head(const MessageHead& head, MessageId id, size_t length, std::byte
   fixed.envelope_id_length = static_cast<uint16_t>(envelope.envelope_id.size());
   fixed.client_length = static_cast<uint16_t>(info.client.size());
   fixed.tenant_length = static_cast<uint16_t>(info.tenant.size());
+  fixed.user_length = static_cast<uint16_t>(info.user.size());
   fixed.flags =
       static_cast<uint8_t>((info.has_dot_stuffing ? kHasDotStuffing : 0) |
                            (info.has_eight_bit ? kHasEightBit : 0) | (info.is_dsn ? kIsDsn : 0) |
@@ -152,6 +153,7 @@ void encode_head(const MessageHead& head, MessageId id, size_t length, std::byte
   put_text(at, envelope.envelope_id);
   put_text(at, info.client);
   put_text(at, info.tenant);
+  put_text(at, info.user);
   for (const smtp::RecipientView& recipient : envelope.recipients) {
     store(at, static_cast<uint16_t>(recipient.address.size()));
     store(at + 2, static_cast<uint16_t>(recipient.original_recipient.size()));
@@ -183,7 +185,8 @@ std::optional<MessageHead> decode_head(Bytes head, std::vector<smtp::RecipientVi
   if (!cut(left, fixed.reverse_path_length, result.envelope.reverse_path) ||
       !cut(left, fixed.envelope_id_length, result.envelope.envelope_id) ||
       !cut(left, fixed.client_length, result.info.client) ||
-      !cut(left, fixed.tenant_length, result.info.tenant)) {
+      !cut(left, fixed.tenant_length, result.info.tenant) ||
+      !cut(left, fixed.user_length, result.info.user)) {
     return std::nullopt;
   }
   for (uint32_t i = 0; i < fixed.recipients; ++i) {

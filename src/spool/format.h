@@ -74,7 +74,7 @@ enum class RecordType : uint32_t {
   message = 0x01544D52,    // "RMT" and a number
   states = 0x02544D52,     // what became of some recipients
   tombstone = 0x03544D52,  // ids of finished messages
-  never = 0x04544D52,      // ids of messages that were refused after their write failed
+  never = 0x04544D52,      // a write to a segment failed: its messages from there on never were
   checkpoint = 0x05544D52  // which messages of one segment live, with their states
 };
 
@@ -104,8 +104,8 @@ struct MessageFixed {
   uint16_t tenant_length = 0;
   uint8_t flags = 0;
   uint8_t dsn_return = 0;
-  uint16_t reserved = 0;
-  uint32_t reserved_too = 0;
+  uint16_t user_length = 0;
+  uint32_t reserved = 0;
 };
 static_assert(sizeof(MessageFixed) == 64);
 

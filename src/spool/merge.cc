@@ -30,6 +30,7 @@ class Merger final {
     living_.resize(scans_.size());
     noted_by_.resize(scans_.size());
     for (uint32_t i = 0; i < scans_.size(); ++i) describe(i);
+    for (uint32_t i = 0; i < scans_.size(); ++i) tie_to_voids(i);
     gather();
     newest_checkpoints();
     decide();
@@ -47,13 +48,23 @@ class Merger final {
     segment.size = scan.size;
     segment.end = scan.end;
     segment.last_sequence = scan.last_sequence;
+    // (Where a write failed, the note of it would take what is written now for what it left.)
     segment.whole = scan.damaged.empty() && !scan.header_damaged && scan.size == scan.size_made &&
-                    scan.unreadable_octets == 0;
+                    scan.unreadable_octets == 0 && scan.void_from == UINT64_MAX;
     segment.use = scan.kind == Scan::Kind::log     ? SegmentUse::open
                   : scan.kind == Scan::Kind::spare ? SegmentUse::spare
                                                    : SegmentUse::retired;
     by_number_[scan.number] = index;
     living_[index].assign(scan.messages.size(), false);
+  }
+
+  // Notes of failed writes are needed where what those left could not be erased.
+  void tie_to_voids(uint32_t index) {
+    for (const ScannedNever& never : scans_[index].nevers) {
+      const auto of = by_number_.find(never.number);
+      if (of == by_number_.end() || scans_[of->second].epoch != never.epoch) continue;
+      if (scans_[of->second].void_end != 0) tie(index, of->second);
+    }
   }
 
   void gather() {

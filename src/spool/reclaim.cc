@@ -176,8 +176,9 @@ void Spool::Impl::want_checkpoints() {
   // A quarter of what lives may be dead and wait: so a checkpoint of everything costs little per
   // segment it frees.
   const size_t living = segments.size() - absent.size() - spares.size() - dead.size();
+  dead_max = std::max(kDeadMin, living / 4);
   const bool short_of_room = no_room || ready() < 2;
-  if (dead.empty() || (!short_of_room && dead.size() <= std::max(kDeadMin, living / 4))) return;
+  if (dead.empty() || (!short_of_room && dead.size() <= dead_max)) return;
   for (const uint16_t index : dead) {
     const Segment& of = segment(index);
     for (const Segment::About& about : of.about) {
@@ -254,7 +255,9 @@ void Spool::Impl::move_some() {
 void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   Message& message = messages[slot];
   const uint64_t octets = sizeof(RecordHeader) + message.length;
-  Batch* batch = batch_for(octets, 0, 0);
+  moved_states.clear();
+  if (message.has_states()) encode_states(message, moved_states);
+  Batch* batch = batch_for(octets + sizeof(RecordHeader) + moved_states.size(), 0, 0);
   if (batch == nullptr) {
     job.unreadable = true;  // made for bigger segments: it stays where it is
     return;
@@ -275,11 +278,7 @@ void Spool::Impl::move_one(uint32_t slot, bool evict_then) {
   batch->add_record(ringmta::load<RecordHeader>(record), record);
   batch->moved.push_back(
       {messages.handle(slot), batch->offset_of_last(), message.segment, evict_then});
-  if (message.has_states()) {
-    encoded.clear();
-    encode_states(message);
-    add_octets(*batch, RecordType::states);
-  }
+  if (!moved_states.empty()) add_octets(*batch, RecordType::states, moved_states);
   message.set(Message::kMoving);
   ++segment(message.segment).moves;
   job.octets_moving += octets;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -73,32 +74,69 @@ Result<std::vector<Scan>> scan_all(const std::vector<File>& files, uint32_t thre
 }
 
 // Numbers are given one after the other and never given up, so a gap is a file that went missing.
-void find_missing(const std::string& directory, const std::vector<File>& files,
+// What is no segment of ours says nothing about how far they were given.
+void find_missing(const std::string& directory, const std::vector<Scan>& scans,
                   RecoveryResult& result) {
   std::set<uint32_t> known;
-  for (const File& file : files) known.insert(file.number);
+  const auto was_given = [&](uint32_t number) {
+    uint32_t& count = result.numbers[number & 0xFF];
+    count = std::max(count, number >> 8);
+  };
+  for (const Scan& scan : scans) {
+    known.insert(scan.number);
+    if (scan.kind != Scan::Kind::foreign) was_given(scan.number);
+  }
   const Result<std::vector<std::string>> set_aside = ring::disk::list(directory + "/quarantine");
   if (set_aside) {
     for (const std::string& name : *set_aside) {
       uint32_t number = 0;
       const std::string segment = name.substr(0, name.find('-', name.find('-', 8) + 1));
-      if (parse_segment_name(segment, number)) known.insert(number);
+      if (!parse_segment_name(segment, number)) continue;
+      known.insert(number);
+      if (!name.ends_with(kUnknown)) was_given(number);
     }
-  }
-  for (const uint32_t number : known) {
-    uint32_t& count = result.numbers[number & 0xFF];
-    count = std::max(count, number >> 8);
   }
   for (uint32_t shard = 0; shard < kShardsMax; ++shard) {
     for (uint32_t count = 1; count < result.numbers[shard]; ++count) {
-      const uint32_t number = count << 8 | shard;
-      if (known.contains(number)) continue;
+      if (known.contains(count << 8 | shard)) continue;
+      const uint32_t first = count;
+      while (count + 1 < result.numbers[shard] && !known.contains((count + 1) << 8 | shard))
+        ++count;
       result.result.findings.push_back(
-          segment_name(number) +
-          " is missing: messages that lay in it are lost; look for the file and put it back before "
-          "the next start");
+          fmt::format("{}{} missing: messages that lay there are lost; look for the files and put "
+                      "them back before the next start",
+                      segment_name(first << 8 | shard),
+                      first == count ? " is" : " to " + segment_name(count << 8 | shard) + " are"));
     }
   }
+}
+
+// What failed writes left never was, as notes in other segments say: those segments are read again,
+// and no further than to there. (A note of a failed write that lies in what another failed write
+// left is true all the same.)
+Status leave_out_voids(std::vector<Scan>& scans) {
+  std::map<std::pair<uint32_t, uint64_t>, uint64_t> voids;
+  for (const Scan& scan : scans) {
+    for (const ScannedNever& never : scan.nevers) {
+      const auto [at, is_new] = voids.try_emplace({never.number, never.epoch}, never.offset);
+      if (!is_new) at->second = std::min(at->second, never.offset);
+    }
+  }
+  for (Scan& scan : scans) {
+    const auto found = voids.find({scan.number, scan.epoch});
+    if (found == voids.end() || scan.kind != Scan::Kind::log) continue;
+    scan.void_from = found->second;
+    if (scan.end <= scan.void_from) continue;
+    Result<Scan> again = scan_segment(scan.path, scan.number, scan.void_from);
+    if (!again) return std::unexpected(again.error());
+    again->void_from = scan.void_from;
+    again->void_end = scan.end;
+    // What was given out once is not given out again.
+    again->highest_id = std::max(again->highest_id, scan.highest_id);
+    again->last_sequence = std::max(again->last_sequence, scan.last_sequence);
+    scan = std::move(*again);
+  }
+  return {};
 }
 
 // What is no log: remains of making are emptied, the unknown is set aside.
@@ -106,7 +144,8 @@ void sort_out(const std::string& directory, std::vector<Scan>& scans, RecoveryRe
   for (Scan& scan : scans) {
     if (scan.kind == Scan::Kind::foreign) {
       ++result.result.quarantined_segments;
-      result.result.findings.push_back(quarantine_file(directory, scan));
+      const bool was_ours = scan.number >> 8 < result.numbers[scan.number & 0xFF];
+      result.result.findings.push_back(quarantine_file(directory, scan, was_ours));
     }
     // Opened, and nothing was written.
     if (scan.kind == Scan::Kind::log && scan.end == kBlock && scan.damaged.empty() &&
@@ -135,8 +174,11 @@ Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t
 
   auto result = std::make_unique<RecoveryResult>();
   result->shards = shards;
-  find_missing(directory, *files, *result);
+  find_missing(directory, *scans, *result);
   sort_out(directory, *scans, *result);
+  if (Status left_out = leave_out_voids(*scans); !left_out) {
+    return std::unexpected(left_out.error());
+  }
   repair(directory, *scans, result->result);
   for (const Scan& scan : *scans) {
     result->sequence =
@@ -198,7 +240,11 @@ void Spool::Impl::go_on_writing(const RecoveryResult& from, const std::vector<ui
     if (index_of[i] == kNoSegment || candidate.use != SegmentUse::open) continue;
     if (newest == UINT32_MAX || candidate.epoch > from.segments[newest].epoch) newest = i;
   }
-  if (newest == UINT32_MAX || !from.segments[newest].whole) return;
+  // A checkpoint of it would not list what is written now.
+  if (newest == UINT32_MAX || !from.segments[newest].whole ||
+      from.segments[newest].checkpoint_sequence != 0) {
+    return;
+  }
   Segment& of = segment(index_of[newest]);
   if (of.write_at + kBlock > of.size || !open_file(of)) return;
   std::erase(dead, of.index);

@@ -12,6 +12,8 @@
 namespace ringmta::spool {
 namespace {
 
+constexpr uint64_t kEraseAtOnce = 1'048'576;
+
 class Repair final {
  public:
   Repair(const std::string& directory, std::vector<Scan>& scans, Recovery::Report& report)
@@ -31,11 +33,22 @@ class Repair final {
                               scan.unreadable_octets));
       }
       const uint64_t acknowledged = acknowledged_end(scans_, scan);
-      for (const DamagedBatch& damage : scan.damaged) {
-        judge(scan, damage, damage.followed || damage.begin < acknowledged);
+      for (DamagedBatch damage : scan.damaged) {
+        // At the end of a file that was cut, something acknowledged is gone for all we know.
+        const bool is_cut = scan.size < scan.size_made;
+        if (is_cut) damage.lost = std::max(damage.lost, 1U);
+        judge(scan, damage, damage.followed || damage.begin < acknowledged || is_cut);
       }
       if (scan.end < acknowledged) lost_tail(scan, acknowledged);
-      if (scan.end > acknowledged) write_again(scan, scan.last_begin, scan.end);
+      if (scan.end > std::max(acknowledged, scan.last_begin)) {
+        write_again(scan, scan.last_begin, scan.end);
+      }
+    }
+    // The notes that say so are durable now.
+    for (Scan& scan : scans_) {
+      if (scan.void_from < scan.void_end && erase(scan, scan.void_from, scan.void_end)) {
+        scan.void_end = 0;
+      }
     }
   }
 
@@ -125,6 +138,19 @@ class Repair final {
     }
   }
 
+  // What a failed write left, so that it need not be told for ever that it never was.
+  bool erase(const Scan& scan, uint64_t begin, uint64_t end) {
+    const std::vector<std::byte> zeroes(std::min(end - begin, kEraseAtOnce));
+    for (uint64_t at = begin; at < end; at += zeroes.size()) {
+      const Bytes piece(zeroes.data(), std::min<uint64_t>(end - at, zeroes.size()));
+      if (Status erased = ring::disk::overwrite(scan.path, at, piece); !erased) {
+        say(scan, "keeps what a failed write left in it: " + erased.error().message);
+        return false;
+      }
+    }
+    return true;
+  }
+
   void mend_header(const Scan& scan) {
     ++report_.quarantined_records;
     std::vector<std::byte> block(kBlock);
@@ -161,12 +187,12 @@ void repair(const std::string& directory, std::vector<Scan>& scans, Recovery::Re
   Repair(directory, scans, report).run();
 }
 
-std::string quarantine_file(const std::string& directory, const Scan& scan) {
+std::string quarantine_file(const std::string& directory, const Scan& scan, bool was_ours) {
   const std::string quarantine = directory + "/quarantine";
-  const std::string target = quarantine + "/" + segment_name(scan.number) + "-unknown";
+  const std::string target = quarantine + "/" + segment_name(scan.number) + std::string(kUnknown);
   Status moved = ring::disk::make_directory(quarantine);
   if (moved) moved = ring::disk::rename(scan.path, target);
-  if (moved) {  // the number stays known
+  if (moved && was_ours) {
     std::vector<std::byte> block(kBlock);
     SegmentHeader header;
     header.number = scan.number;

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ringmta/spool/spool.h"
@@ -27,7 +28,10 @@ uint64_t acknowledged_end(const std::vector<Scan>& scans, const Scan& scan);
 // Judges, reports and mends what the scans found damaged.
 void repair(const std::string& directory, std::vector<Scan>& scans, Recovery::Report& report);
 
-// Moves the file out of recovery's sight; the sentence for the operator.
-std::string quarantine_file(const std::string& directory, const Scan& scan);
+inline constexpr std::string_view kUnknown = "-unknown";  // ends the name of what is no segment
+
+// Moves the file, which is no segment, out of recovery's sight; the sentence for the operator.
+// `was_ours`: there was a segment of this name, so the name is kept.
+std::string quarantine_file(const std::string& directory, const Scan& scan, bool was_ours);
 
 }  // namespace ringmta::spool

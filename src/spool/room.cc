@@ -343,7 +343,7 @@ bool Spool::Impl::header_written(Segment& of, int32_t result) {
 // A load that comes and goes keeps its segments that way.
 void Spool::Impl::give_back_surplus() {
   if (spares.size() <= wanted_ready() + kSurplus || io.now() < give_back_at ||
-      making.step != Making::Step::none || writing != nullptr || !queued.empty()) {
+      making.step != Making::Step::none || writing != nullptr || !nothing_queued()) {
     return;
   }
   give_back_at = io.now() + kAgainAfter;

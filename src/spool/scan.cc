@@ -63,17 +63,18 @@ class Window final {
 
 class Scanner final {
  public:
-  Scanner(Scan& scan, Window& window)
+  Scanner(Scan& scan, Window& window, uint64_t limit)
       : scan_(scan),
         window_(window),
+        limit_(std::min(limit, scan.size)),
         place_{scan.epoch, scan.number},
         sequence_(scan.epoch >> kEpochRandomBits) {}
 
   void run() {
     uint64_t at = kBlock;
-    while (at + kBlock <= scan_.size) {
+    while (at + kBlock <= limit_) {
       const auto header = load<BatchHeader>(window_.at(at, sizeof(BatchHeader)).data());
-      if (valid(header, place_, scan_.size - at)) {
+      if (valid(header, place_, limit_ - at)) {
         scan_.last_begin = at;
         batch(at, header);
         at += header.length;
@@ -84,7 +85,7 @@ class Scanner final {
         continue;
       }
       const uint64_t following = find_batch(at + kBlock);
-      const uint64_t end = following == 0 ? scan_.size : following;
+      const uint64_t end = following == 0 ? limit_ : following;
       const uint32_t before = found_;
       const uint64_t last = search(at, end, UINT32_MAX);
       if (following == 0 && found_ == before) break;
@@ -210,8 +211,9 @@ class Scanner final {
       case RecordType::states:
         return take_states(payload);
       case RecordType::tombstone:
-      case RecordType::never:
         return take_gone(payload);
+      case RecordType::never:
+        return take_never(payload);
       case RecordType::checkpoint:
         return take_checkpoint(payload);
     }
@@ -236,6 +238,17 @@ class Scanner final {
       scan_.highest_id = std::max(scan_.highest_id, id);
       scan_.gone.push_back(id);
     }
+    return true;
+  }
+
+  bool take_never(Bytes payload) {
+    Reader reader(payload);
+    ScannedNever never;
+    never.number = static_cast<uint32_t>(reader.varint());
+    never.epoch = reader.u64();
+    never.offset = reader.varint();
+    if (!reader.ok()) return false;
+    scan_.nevers.push_back(never);
     return true;
   }
 
@@ -275,24 +288,25 @@ class Scanner final {
 
   // The next valid batch header at or after `at`; 0: none.
   uint64_t find_batch(uint64_t at) {
-    for (; at + kBlock <= scan_.size; at += kBlock) {
+    for (; at + kBlock <= limit_; at += kBlock) {
       const auto header = load<BatchHeader>(window_.at(at, sizeof(BatchHeader)).data());
-      if (header.magic == kBatchMagic && valid(header, place_, scan_.size - at)) return at;
+      if (header.magic == kBatchMagic && valid(header, place_, limit_ - at)) return at;
     }
     return 0;
   }
 
   struct Marks {
-    size_t messages, gone, states, checkpoints;
+    size_t messages, gone, nevers, states, checkpoints;
     uint32_t found;
   };
   Marks mark() const {
-    return {scan_.messages.size(), scan_.gone.size(), scan_.states.size(), scan_.checkpoints.size(),
-            found_};
+    return {scan_.messages.size(), scan_.gone.size(),        scan_.nevers.size(),
+            scan_.states.size(),   scan_.checkpoints.size(), found_};
   }
   void restore(const Marks& marks) {
     scan_.messages.resize(marks.messages);
     scan_.gone.resize(marks.gone);
+    scan_.nevers.resize(marks.nevers);
     scan_.states.resize(marks.states);
     scan_.checkpoints.resize(marks.checkpoints);
     found_ = marks.found;
@@ -300,6 +314,7 @@ class Scanner final {
 
   Scan& scan_;
   Window& window_;
+  uint64_t limit_;
   Place place_;
   DamagedBatch damage_;
   uint64_t sequence_;
@@ -324,7 +339,7 @@ bool all_zero(Bytes bytes) {
 
 }  // namespace
 
-Result<Scan> scan_segment(const std::string& path, uint32_t number) {
+Result<Scan> scan_segment(const std::string& path, uint32_t number, uint64_t limit) {
   Scan scan;
   scan.path = path;
   scan.number = number;
@@ -352,7 +367,7 @@ Result<Scan> scan_segment(const std::string& path, uint32_t number) {
     scan.header_damaged = true;
     scan.kind = Scan::Kind::log;
   }
-  if (scan.kind == Scan::Kind::log) Scanner(scan, window).run();
+  if (scan.kind == Scan::Kind::log) Scanner(scan, window, limit).run();
   scan.unreadable_octets = window.unreadable_octets();
   return scan;
 }

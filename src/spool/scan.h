@@ -39,6 +39,13 @@ struct ScannedCheckpoint {
   std::vector<RecoveredState> states;  // by index in `offsets`
 };
 
+// A write to that segment failed: what it left from the offset on never was.
+struct ScannedNever {
+  uint32_t number = 0;
+  uint64_t epoch = 0;
+  uint64_t offset = 0;
+};
+
 struct Scan {
   enum class Kind : uint8_t {
     log,         // holds, or may hold, records
@@ -56,7 +63,9 @@ struct Scan {
   uint64_t size_made = 0;
   uint64_t epoch = 0;
   uint64_t end = kBlock;
-  uint64_t last_begin = kBlock;  // of the last batch
+  uint64_t last_begin = kBlock;     // of the last batch
+  uint64_t void_from = UINT64_MAX;  // as a note in another segment says
+  uint64_t void_end = 0;            // what was found from there on, without the note
   uint64_t last_sequence = 0;
   uint64_t highest_id = 0;
   uint64_t unreadable_octets = 0;
@@ -64,12 +73,14 @@ struct Scan {
   uint64_t previous_epoch = 0;
   uint64_t previous_end = 0;
   std::vector<RecoveredMessage> messages;
-  std::vector<uint64_t> gone;  // ids of finished messages and of those that never were
+  std::vector<uint64_t> gone;  // ids of finished messages
+  std::vector<ScannedNever> nevers;
   std::vector<ScannedState> states;
   std::vector<ScannedCheckpoint> checkpoints;
   std::vector<DamagedBatch> damaged;
 };
 
-Result<Scan> scan_segment(const std::string& path, uint32_t number);
+// Looks no further than `limit`: what lies behind it counts for nothing.
+Result<Scan> scan_segment(const std::string& path, uint32_t number, uint64_t limit = UINT64_MAX);
 
 }  // namespace ringmta::spool

@@ -58,6 +58,7 @@ struct Segment {
   struct About {
     uint64_t epoch = 0;
     uint16_t segment = 0;
+    friend bool operator==(const About&, const About&) = default;
   };
 
   uint32_t number = 0;

@@ -44,8 +44,17 @@ Spool::Impl::Impl(ring::Io& the_io, const SpoolOptions& chosen, ring::Token toke
 Spool::Impl::~Impl() {
   if (operations == 0) {
     for (const auto& of : segments) close_file(*of);
-  } else {
-    blocks.abandon();  // the kernel may still read or write it
+    return;
+  }
+  // The kernel may still read or write it.
+  if (writing != nullptr) {
+    for (const iovec& part : writing->parts()) blocks.abandon(part.iov_base);
+  }
+  for (const Load& load : loads) {
+    if (load.block != kNone) blocks.abandon(blocks[load.block].memory);
+  }
+  for (const auto& of : segments) {
+    if (of->header_block != kNone) blocks.abandon(blocks[of->header_block].memory);
   }
 }
 
@@ -59,10 +68,11 @@ Result<std::unique_ptr<Spool>> Spool::create(ring::Io& io, const SpoolOptions& o
   if (recovery != nullptr) impl->take_over(*static_cast<RecoveryResult*>(recovery));
   impl->tend_segments();
   // A full disk is no reason not to start: what is there is delivered, and that makes room.
-  if (impl->no_room && impl->no_room_why.code != ENOSPC && impl->ready() == 0) {
+  const int code = impl->no_room_why.code;
+  if (impl->no_room && code != ENOSPC && code != EDQUOT && impl->ready() == 0) {
     return fail("the spool in " + options.directory + " cannot be written to: " +
                     impl->no_room_why.message + "; see its owner and rights",
-                impl->no_room_why.code);
+                code);
   }
   return std::unique_ptr<Spool>(new Spool(std::move(impl)));
 }
@@ -158,7 +168,10 @@ void Spool::Impl::on_event(const ring::Event& event) {
   }
 }
 
-bool Spool::flush() { return impl_->flush(); }
+bool Spool::flush() {
+  const bool more = impl_->flush();
+  return more || !impl_->done_list.empty();  // what was in memory is loaded at once
+}
 
 void Spool::take_done(std::vector<Done>& into) {
   into.insert(into.end(), impl_->done_list.begin(), impl_->done_list.end());
@@ -183,8 +196,7 @@ Monotonic Spool::wants_flush_at() const {
 
 bool Spool::idle() const {
   return impl_->writing == nullptr && !impl_->notes_pending() && impl_->ended_later == 0 &&
-         std::all_of(impl_->queued.begin(), impl_->queued.end(),
-                     [](const auto& batch) { return batch->empty(); });
+         impl_->nothing_queued();
 }
 
 const SpoolCounters& Spool::counters() const {

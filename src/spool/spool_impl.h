@@ -59,12 +59,13 @@ struct Spool::Impl {
 
   // commit.cc
   bool flush();
-  bool something_to_write() const;
+  bool nothing_queued() const;
   Batch* front_batch();
   bool place(Batch& batch);  // chooses the segment; false: it has to wait
   void start_write(Batch& batch);
   void written(int32_t result);
   void write_succeeded(Batch& batch);
+  void add_source(Segment& into, Segment& from);
   void write_failed(Batch& batch, int32_t result);
   void give_back_notes(Batch& batch);
   void fail_messages(Batch& batch);
@@ -73,12 +74,14 @@ struct Spool::Impl {
 
   // notes.cc
   void add_notes(Batch& batch);
-  void add_ids(Batch& batch, RecordType type, std::vector<Batch::Tombstone>& pending,
-               std::vector<Batch::Tombstone>& taken);
+  void add_nevers(Batch& batch);
+  void add_tombstones(Batch& batch);
   void add_states(Batch& batch);
   void add_checkpoints(Batch& batch);
-  void add_octets(Batch& batch, RecordType type);
-  void encode_states(const Message& message);
+  void add_octets(Batch& batch, RecordType type, const Octets& octets);
+  bool takes(const Batch& batch, uint64_t octets) const;
+  void encode_states(const Message& message, Octets& into);
+  void encode_checkpoint(const Segment& of);
   void note_ties(const Batch& batch, Segment& segment);
   bool notes_pending() const;
   void note_waits();
@@ -195,12 +198,13 @@ struct Spool::Impl {
 
   // Notes not yet in a batch.
   std::vector<Batch::Tombstone> tombstones;
-  std::vector<Batch::Tombstone> nevers;
+  std::vector<Batch::Never> nevers;
   std::vector<StoredHandle> stated;
   std::vector<uint16_t> checkpoints;
   uint32_t ended_later = 0;  // finished messages that are still being moved or read
   Monotonic notes_due = Monotonic::never();
-  Octets encoded;
+  Monotonic checkpoint_again_at{};
+  Octets encoded, moved_states;
   std::vector<RecipientState> states;
 
   // Segments.
@@ -210,6 +214,7 @@ struct Spool::Impl {
   std::vector<uint16_t> dead;  // sealed, nothing living, kept for their notes
   bool reclaim_due = false;
   Monotonic reclaim_at{};
+  size_t dead_max = 0;  // as many of them are no harm
   uint16_t log_head = kNoSegment, next = kNoSegment, opening = kNoSegment;
   uint32_t numbers_made = 0;
   std::shared_ptr<SharedLives> shared;

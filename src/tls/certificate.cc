@@ -6,6 +6,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 #include <algorithm>
+#include <ctime>
 #include <optional>
 
 #include "reader.h"
@@ -18,6 +19,8 @@ enum Tag : uint32_t {
   boolean = 0x01,
   octet_string = 0x04,
   object_identifier = 0x06,
+  utc_time = 0x17,
+  generalized_time = 0x18,
   sequence = 0x30,
   version = 0xA0,     // [0]
   extensions = 0xA3,  // [3]
@@ -51,6 +54,17 @@ std::optional<Bytes> next_of(Reader& reader, Tag tag) {
   if (ahead.failed() || element.tag != tag) return std::nullopt;
   reader = ahead;
   return element.content;
+}
+
+// UTCTime or GeneralizedTime, in the forms of RFC 5280 4.1.2.5: "YYMMDDHHMMSSZ", "YYYYMMDD...".
+std::optional<int64_t> time_of(const Element& element) {
+  std::string text(as_text(element.content));
+  if (element.tag == Tag::utc_time) text.insert(0, text.substr(0, 1) >= "5" ? "19" : "20");
+  if (element.tag != Tag::utc_time && element.tag != Tag::generalized_time) return std::nullopt;
+  std::tm time{};
+  const char* end = strptime(text.c_str(), "%Y%m%d%H%M%SZ", &time);
+  if (text.size() != 15 || end == nullptr || *end != '\0') return std::nullopt;
+  return timegm(&time);
 }
 
 bool skip(Reader& reader, size_t elements) {
@@ -131,7 +145,13 @@ Result<Certificate> read_certificate(Bytes der) {
   next_of(fields, Tag::version);
   if (!skip(fields, 2)) return damaged();  // serial number, signature algorithm
   const auto issuer = next_of(fields, Tag::sequence);
-  if (!skip(fields, 1)) return damaged();  // validity
+  const auto validity = next_of(fields, Tag::sequence);
+  if (!validity) return damaged();
+  Reader times(*validity);
+  const auto begin = time_of(next_element(times)), end = time_of(next_element(times));
+  if (!begin || !end) return damaged();
+  result.not_before_s = *begin;
+  result.not_after_s = *end;
   const auto subject = next_of(fields, Tag::sequence);
   if (!issuer || !subject) return damaged();
   result.self_issued = as_text(*issuer) == as_text(*subject);

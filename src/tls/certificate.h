@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct Certificate {
   bool is_ecdsa = false;               // its key is on an elliptic curve
   bool weak_signature = false;         // signed with MD5 or SHA-1
   bool self_issued = false;            // issuer and subject are the same
+  int64_t not_before_s = 0;            // since 1970
+  int64_t not_after_s = 0;
 };
 
 Result<Certificate> read_certificate(Bytes der);

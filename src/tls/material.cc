@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 
+#include <ctime>
+
 #include "context_impl.h"
 
 namespace ringmta::tls {
@@ -49,6 +51,38 @@ Result<Certificate> first_certificate(const CertificateText& text) {
   auto certificate = read_certificate(*der);
   if (!certificate) return fail(fmt::format("{}: {}", text.name, certificate.error().message));
   return certificate;
+}
+
+std::optional<std::string> concern_about(const CertificateText& text) {
+  constexpr std::time_t kSoon_s = 14 * 86'400;
+  const auto certificate = first_certificate(text);
+  if (!certificate) return certificate.error().message;
+  const auto day = [](int64_t second) {
+    const std::time_t time = second;
+    std::tm fields{};
+    gmtime_r(&time, &fields);
+    char words[16];
+    std::strftime(words, sizeof words, "%Y-%m-%d", &fields);
+    return std::string(words);
+  };
+  const std::time_t now = std::time(nullptr);
+  if (certificate->not_after_s < now) {
+    return fmt::format("the certificate ended on {}: clients that verify it will not send",
+                       day(certificate->not_after_s));
+  }
+  if (certificate->not_before_s > now) {
+    return fmt::format("the certificate is valid from {} on: clients that verify it will not send",
+                       day(certificate->not_before_s));
+  }
+  if (certificate->weak_signature)
+    return "the certificate is signed with a broken hash (MD5, SHA-1)";
+  if (certificate->dns_names.empty() && certificate->addresses.empty()) {
+    return "the certificate has no subjectAltName: clients that verify it will not send";
+  }
+  if (certificate->not_after_s < now + kSoon_s) {
+    return fmt::format("the certificate ends on {}: renew it", day(certificate->not_after_s));
+  }
+  return std::nullopt;
 }
 
 Status use_certificate(WOLFSSL_CTX* context, const CertificateText& text) {

@@ -21,7 +21,8 @@ std::string document() {
 
 const std::vector<std::vector<std::string>> kCommands = {
     {"serve"},         {"check"},          {"status"},          {"top"},  {"queue", "list"},
-    {"queue", "show"}, {"queue", "retry"}, {"queue", "remove"}, {"send"}, {"version"}};
+    {"queue", "show"}, {"queue", "retry"}, {"queue", "remove"}, {"send"}, {"password"},
+    {"dkim", "key"},   {"dkim", "check"},  {"version"}};
 
 // Long options in `text`.
 std::set<std::string> options_in(const std::string& text) {

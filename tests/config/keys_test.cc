@@ -27,6 +27,7 @@ struct Row {
 };
 
 const queue::Route& route(S s) { return s.queue.routes.back(); }
+const dkim::KeyOptions& signing(S s) { return s.server.dkim.keys.back(); }
 const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
 
 template <typename T>
@@ -57,6 +58,13 @@ const Row kRows[] = {
     {"server.commands_max", "1000", [](S s) { return s.server.session.commands_max == 1000; }},
     {"server.errors_max", "5", [](S s) { return s.server.session.errors_max == 5; }},
     {"server.greeting_delay", "\"250ms\"", [](S s) { return s.server.timeouts.greeting_delay == Milliseconds{250}; }},
+    {"auth.users", "\"/etc/ringmta/users\"", [](S s) { return s.server.auth.users_file == "/etc/ringmta/users"; }},
+    {"auth.mechanisms", "[\"login\", \"SCRAM-SHA-256\"]", [](S s) { return s.server.auth.mechanisms == std::vector{sasl::Mechanism::login, sasl::Mechanism::scram_sha_256}; }},
+    {"auth.clear_networks", "[\"192.0.2.0/24\"]", [](S s) { return texts(s.server.auth.clear_networks) == Texts{"192.0.2.0/24"}; }},
+    {"auth.failures_max", "3", [](S s) { return s.server.auth.failures_max == 3; }},
+    {"auth.network_failures_max", "33", [](S s) { return s.server.auth.network_failures_max == 33; }},
+    {"auth.block_for", "\"1h\"", [](S s) { return s.server.auth.block_for == hours(1); }},
+    {"auth.delay_max", "\"0s\"", [](S s) { return s.server.auth.delay_max == Milliseconds{0}; }},
     {"server.add_missing_headers", "false", [](S s) { return !s.server.add_missing_headers; }},
     {"server.tenant_default", "\"newsletter\"", [](S s) { return s.server.tenant_default == "newsletter"; }},
     {"server.pipelining", "false", [](S s) { return !s.server.session.pipelining; }},
@@ -66,8 +74,32 @@ const Row kRows[] = {
     {"server.dsn", "false", [](S s) { return !s.server.session.dsn; }},
     {"server.timeouts.idle", "\"90s\"", [](S s) { return s.server.timeouts.idle == seconds(90); }},
     {"server.timeouts.transaction", "\"2h\"", [](S s) { return s.server.timeouts.transaction == hours(2); }},
+    {"server.listen_tls", "[\"192.0.2.1\", \"[2001:db8::1]:466\"]", [](S s) { return texts(s.server.tls.listeners) == Texts{"192.0.2.1:465", "[2001:db8::1]:466"}; }},
+    {"server.tls.required", "true", [](S s) { return s.server.tls.required; }},
+    {"server.tls.client_roots", "\"/tls/roots.pem\"", [](S s) { return s.server.tls.client_roots == "/tls/roots.pem"; }},
+    {"server.tls.client_fingerprints", "[\"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"]", [](S s) { return s.server.tls.client_fingerprints.size() == 1; }},
+    {"server.tls.ticket_rotation", "\"1h\"", [](S s) { return s.server.tls.ticket_rotation == hours(1); }},
+    {"server.tls.handshakes_per_turn", "5", [](S s) { return s.server.tls.handshakes_per_turn == 5; }},
+    {"server.tls.certificate.certificate", "\"/tls/a.pem\"", [](S s) { return s.server.tls.certificates.back().certificate == "/tls/a.pem"; }},
+    {"server.tls.certificate.key", "\"/tls/a.key\"", [](S s) { return s.server.tls.certificates.back().key == "/tls/a.key"; }},
+    {"server.timeouts.handshake", "\"9s\"", [](S s) { return s.server.timeouts.handshake == seconds(9); }},
     {"server.timeouts.reply", "\"7s\"", [](S s) { return s.server.timeouts.reply == seconds(7); }},
 
+    {"dkim.on_failure", "\"send_unsigned\"", [](S s) { return s.server.dkim.on_failure == dkim::OnFailure::send_unsigned; }},
+    {"dkim.slice", "\"7ms\"", [](S s) { return s.server.dkim.slice == Milliseconds{7}; }},
+    {"dkim.waiting_max", "\"128MiB\"", [](S s) { return s.server.dkim.waiting_max == 128 << 20; }},
+    {"dkim.keys.domain", "\"example.org\"", [](S s) { return signing(s).signature.domain == "example.org"; }},
+    {"dkim.keys.selector", "\"other\"", [](S s) { return signing(s).signature.selector == "other"; }},
+    {"dkim.keys.key_file", "\"/etc/other.pem\"", [](S s) { return signing(s).key_file == "/etc/other.pem"; }},
+    {"dkim.keys.from", "[\"example.org\", \".example.org\", \"*\"]", [](S s) { return signing(s).from == Texts{"example.org", ".example.org", "*"}; }},
+    {"dkim.keys.tenants", "[\"a\", \"b\"]", [](S s) { return signing(s).tenants == Texts{"a", "b"}; }},
+    {"dkim.keys.header", "\"simple\"", [](S s) { return signing(s).signature.header == dkim::Canonicalization::simple; }},
+    {"dkim.keys.body", "\"simple\"", [](S s) { return signing(s).signature.body == dkim::Canonicalization::simple; }},
+    {"dkim.keys.oversigned", "[\"from\"]", [](S s) { return signing(s).signature.oversigned_fields == Texts{"from"}; }},
+    {"dkim.keys.signed", "[\"x-campaign\"]", [](S s) { return signing(s).signature.signed_fields == Texts{"x-campaign"}; }},
+    {"dkim.keys.identity", "\"@news.example.com\"", [](S s) { return signing(s).signature.identity == "@news.example.com"; }},
+    {"dkim.keys.timestamp", "false", [](S s) { return !signing(s).signature.timestamp; }},
+    {"dkim.keys.lifetime", "\"14d\"", [](S s) { return signing(s).signature.lifetime == hours(14 * 24); }},
     {"route.name", "\"other\"", [](S s) { return route(s).name == "other"; }},
     {"route.domains", "[\"Example.ORG\", \".example.org\", \"*\"]", [](S s) { return route(s).domains == Texts{"example.org", ".example.org", "*"}; }},
     {"route.hosts", "[\"smtp.example.net\", \"smtp.example.net:587\", \"[2001:db8::1]:2525\"]", [](S s) { return route(s).hosts == Texts{"smtp.example.net", "smtp.example.net:587", "[2001:db8::1]:2525"}; }},
@@ -201,6 +233,18 @@ Placed placed(const Key& key, std::string_view value) {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
+  if (key.section == "server.tls.certificate") {
+    const std::string others =
+        normal("server.tls.certificate.certificate", "certificate = \"/etc/mail.pem\"") +
+        normal("server.tls.certificate.key", "key = \"/etc/mail.key\"");
+    return {top + "[[server.tls.certificate]]\n" + line + others + "[[route]]\n" + route, 3};
+  }
+  if (key.section == "dkim.keys") {
+    const std::string others = normal("dkim.keys.domain", "domain = \"example.com\"") +
+                               normal("dkim.keys.selector", "selector = \"rsa1\"") +
+                               normal("dkim.keys.key_file", "key_file = \"/etc/rsa1.pem\"");
+    return {top + "[[dkim.keys]]\n" + line + others + "[[route]]\n" + route, 3};
+  }
   return {top + fmt::format("[{}]\n", key.section) + line + "[[route]]\n" + route, 3};
 }
 
@@ -233,6 +277,15 @@ Settings with_elements(Settings settings) {
   if (settings.queue.retry_rules.empty()) {
     settings.queue.retry_rules.push_back({{}, settings.queue.retry});
   }
+  if (settings.server.dkim.keys.empty()) {  // that of placed()
+    dkim::KeyOptions& key = settings.server.dkim.keys.emplace_back();
+    key.signature.domain = "example.com";
+    key.signature.selector = "rsa1";
+    key.key_file = "/etc/rsa1.pem";
+  }
+  if (settings.server.tls.certificates.empty()) {  // likewise
+    settings.server.tls.certificates.push_back({"/etc/mail.pem", "/etc/mail.key"});
+  }
   return settings;
 }
 
@@ -248,7 +301,8 @@ TEST_P(EachKey, SetsItsSettingAndNoOther) {
   for (const Key& key : keys()) {
     const bool same_in_schedules = key.default_text == "as in [retry]" &&
                                    std::string(GetParam().path) == "retry." + std::string(key.name);
-    const bool of_the_rule = key.path() == "retry.rule.domains";
+    const bool of_the_rule =
+        key.path() == "retry.rule.domains" || key.section == "server.tls.certificate";
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
     if (same_in_schedules || of_the_rule) continue;
     EXPECT_EQ(show_value(key, now), show_value(key, then)) << key.path();
@@ -272,11 +326,13 @@ TEST_P(EachKey, IsToldAsAChange) {
   const std::vector<Change> told = changes(before, after);
   ASSERT_FALSE(told.empty()) << key.path();
   const bool at_start = takes_effect_at_start(key) || key.path() == "route.name";
-  if (key.section != "retry.rule") {
+  if (key.section != "retry.rule" && key.section != "server.tls.certificate") {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
-                                               : change.key == key.path());
+              : key.section == "dkim.keys" || key.section == "server.tls.certificate"
+                  ? change.key == key.section
+                  : change.key == key.path());
     })) << key.path();
   }
   Settings kept = after;

@@ -114,6 +114,32 @@ TEST_F(DnsMessage, AddressesArePacked) {
             "192.0.2.25:25");
 }
 
+TEST_F(DnsMessage, TheStringsOfATextAreJoined) {
+  Message message = about("s1._domainkey.example.org", RecordType::txt);
+  message.answer("s1._domainkey.example.org. 60 IN TXT \"v=DKIM1; \" \"\" \"p=AAAA\"");
+  message.answer("s1._domainkey.example.org. 50 IN TXT \"two\"");
+  const Question question{7, RecordType::txt, *Name::parse("s1._domainkey.example.org"), 0, true};
+  ASSERT_EQ(read(message, question), Verdict::good);
+  ASSERT_EQ(answer.kind, Answer::Kind::found);
+  EXPECT_EQ(answer.ttl_s, 50U);
+  RecordReader reader(answer.packed);
+  EXPECT_EQ(as_text(*reader.next()), "v=DKIM1; p=AAAA");
+  EXPECT_EQ(as_text(*reader.next()), "two");
+  EXPECT_FALSE(reader.next().has_value());
+}
+
+// A string that claims more octets than its record has.
+TEST_F(DnsMessage, ATextThatReachesBeyondItsRecordIsMalformed) {
+  Message message = about("a.example", RecordType::txt);
+  message.answer("a.example. 60 IN TXT \"abc\"");
+  std::string octets = message.octets();
+  const size_t at = octets.rfind(std::string("\x03") + "abc");
+  ASSERT_NE(at, std::string::npos);
+  octets[at] = 4;
+  const Question question{7, RecordType::txt, *Name::parse("a.example"), 0, true};
+  EXPECT_EQ(read(octets, question), Verdict::malformed);
+}
+
 TEST_F(DnsMessage, NoDataLastsAsLongAsTheSoaSays) {
   ASSERT_EQ(
       read(about("example.org").authority("example.org." + kSoa + "120"), mx_of("example.org")),

@@ -107,10 +107,12 @@ TEST(Line, EnvelopeParametersAndTenantAreToldWhenThere) {
   sample.head.envelope.envelope_id = "QQ314159";
   sample.recipient.original_recipient = "rfc822;Bob@example.org";
   sample.head.info.tenant = "acme";
+  sample.head.info.user = "ann@acme.example";
   const json line = json::parse(compose(sample));
   EXPECT_EQ(line.at("envelope_id"), "QQ314159");
   EXPECT_EQ(line.at("original_recipient"), "rfc822;Bob@example.org");
   EXPECT_EQ(line.at("tenant"), "acme");
+  EXPECT_EQ(line.at("user"), "ann@acme.example");
 }
 
 TEST(Line, NullReversePathIsAnEmptySender) {
@@ -242,7 +244,7 @@ TEST(Line, TheLongestLineStaysWithinItsBound) {
   Sample sample(Kind::bounced);
   const std::string ugly(1000, '\x01');
   sample.head.envelope.reverse_path = sample.head.envelope.envelope_id = ugly;
-  sample.head.info.client = sample.head.info.tenant = ugly;
+  sample.head.info.client = sample.head.info.tenant = sample.head.info.user = ugly;
   sample.recipient.address = sample.recipient.original_recipient = ugly;
   sample.outcome.site = ugly;
   sample.outcome.size = UINT64_MAX;
@@ -330,9 +332,17 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.head.envelope.envelope_id = "e";
   sample.recipient.original_recipient = "rfc822;o";
   sample.head.info.tenant = "t";
+  sample.head.info.user = "u";
+  sample.outcome.protocol = "ESMTPS";
+  sample.outcome.tls_version = "TLSv1.3";
+  sample.outcome.tls_cipher = "TLS_AES_128_GCM_SHA256";
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
   sample.job.possible_duplicate = true;
+  sample.head.info.user = "u";
+  sample.outcome.protocol = "ESMTPSA";
+  sample.outcome.tls_version = "TLSv1.3";
+  sample.outcome.tls_cipher = "TLS_AES_128_GCM_SHA256";
   EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
 }
 

@@ -135,9 +135,10 @@ class Lab:
         sink = Sink(self, options, record, verify, port or free_port())
         return sink
 
-    def relay(self, hosts, extra="", shards=1, port=None, sections="", retry="", route=""):
+    def relay(self, hosts, extra="", shards=1, port=None, sections="", retry="", route="",
+              server=""):
         """`hosts`: smart hosts for everything; None: delivery by MX."""
-        return Relay(self, hosts, extra, shards, port or free_port(), sections, retry, route)
+        return Relay(self, hosts, extra, shards, port or free_port(), sections, retry, route, server)
 
     def smtp_sink(self, port, *options):
         """Postfix's; as root it wants to be told whom to become."""
@@ -184,7 +185,7 @@ class Sink:
 
 
 class Relay:
-    def __init__(self, lab, hosts, extra, shards, port, sections, retry, more):
+    def __init__(self, lab, hosts, extra, shards, port, sections, retry, more, server):
         self.lab = lab
         self.port = port
         self.spool = lab.directory / "spool"
@@ -202,6 +203,7 @@ hostname = "relay.test"
 count = {shards}
 [server]
 listen = ["127.0.0.1:{port}"]
+{server}
 [spool]
 directory = "{self.spool}"
 segment_size = "128MiB"

@@ -6,17 +6,16 @@
 namespace ringmta::server {
 namespace {
 
-constexpr const char* kServer = "192.0.2.1:25";
 constexpr uint64_t kSpoolBlock = 262'144;
 
 }  // namespace
 
-Client::Client(sim::World& world, const std::string& from, bool reads)
+Client::Client(sim::World& world, const std::string& from, bool reads, const std::string& to)
     : io_(*ring::Io::create({})), reads_(reads) {
   const SocketAddress source = *parse_socket_address(from, 0);
   ring::ConnectOptions how;
   how.source = &source;
-  stream_ = *io_->connect(*parse_socket_address(kServer, 25), how, {});
+  stream_ = *io_->connect(*parse_socket_address(to, 25), how, {});
   world.drive(*io_, this, [](void* self) { static_cast<Client*>(self)->turn(); });
 }
 
@@ -108,8 +107,9 @@ void Station::start() {
   ASSERT_TRUE(made.has_value()) << made.error().message;
   spool = std::move(*made);
   server = std::make_unique<Server>(*loop, *spool, options, table);
-  server->on_committed(this, [](void* self, spool::StoredHandle message) {
-    static_cast<Station*>(self)->take(message);
+  server->authenticate_with(auth);
+  server->on_committed(this, [](void* self, spool::StoredHandle message, const Arrival& arrival) {
+    static_cast<Station*>(self)->take(message, arrival);
   });
   const auto to_server = [](void* self, const ring::Event& event) {
     static_cast<Server*>(self)->on_event(event);
@@ -146,8 +146,11 @@ bool Station::commit() {
   return more;
 }
 
-void Station::take(spool::StoredHandle message) {
+void Station::take(spool::StoredHandle message, const Arrival& arrival) {
   Stored& taken = stored.emplace_back();
+  taken.protocol = arrival.protocol;
+  taken.tls_version = arrival.tls_version;
+  taken.tls_cipher = arrival.tls_cipher;
   taken.handle = message;
   std::vector<iovec> parts;
   spool->parts(message, true, parts);
@@ -162,8 +165,8 @@ void Station::take(spool::StoredHandle message) {
   taken.info = head->info;
 }
 
-Client& Station::connect(const std::string& from, bool reads) {
-  return *clients.emplace_back(std::make_unique<Client>(world, from, reads));
+Client& Station::connect(const std::string& from, bool reads, const std::string& to) {
+  return *clients.emplace_back(std::make_unique<Client>(world, from, reads, to));
 }
 
 Client& Station::greeted(const std::string& from) {

@@ -18,16 +18,18 @@
 
 namespace ringmta::server {
 
+inline constexpr const char* kServer = "192.0.2.1:25";
 inline constexpr const char* kClient = "198.51.100.7";
 
 class Client final {
  public:
-  Client(sim::World& world, const std::string& from, bool reads);
+  Client(sim::World& world, const std::string& from, bool reads, const std::string& to);
 
   void say(std::string_view text);  // in order, as fast as the server takes it
   void finish();                    // QUIT-less goodbye: closes once all was said
   void read();                      // one that did not read so far
-  void stays() { stays_ = true; }   // does not end its side when the server has ended its own
+  void stop_reading() { io_->pause(stream_); }
+  void stays() { stays_ = true; }  // does not end its side when the server has ended its own
   void reset() { io_->close(stream_, ring::CloseMode::abort); }
   size_t unsaid() const { return queued_.size() + sending_.size(); }
   std::vector<std::string> replies() const;  // whole lines
@@ -53,13 +55,15 @@ struct Stored {
   std::string reverse_path;
   std::vector<std::string> recipients;
   spool::MessageInfo info;
+  std::string protocol, tls_version, tls_cipher;
 };
 
 // Tests set options and the world, then call start().
 struct Station : ::testing::Test {
   Station();
   void start();
-  Client& connect(const std::string& from = kClient, bool reads = true);
+  Client& connect(const std::string& from = kClient, bool reads = true,
+                  const std::string& to = kServer);
   Client& greeted(const std::string& from = kClient);  // and EHLO was answered
   bool run(const std::function<bool()>& done, Milliseconds limit = seconds(60)) {
     return world.run_until(done, limit);
@@ -85,6 +89,7 @@ struct Station : ::testing::Test {
   ServerOptions options;
   spool::SpoolOptions spool_options;
   ClientTable table;
+  AuthShared auth{false};  // verifies at once: no thread, no luck
   std::unique_ptr<ring::Io> io;
   std::unique_ptr<shard::Loop> loop;
   std::unique_ptr<spool::Spool> spool;
@@ -93,7 +98,7 @@ struct Station : ::testing::Test {
   std::vector<std::unique_ptr<Client>> clients;
 
  private:
-  void take(spool::StoredHandle message);
+  void take(spool::StoredHandle message, const Arrival& arrival);
   bool commit();
   ring::Timer flush_timer_;
   std::vector<spool::Done> done_;

@@ -199,12 +199,22 @@ std::string Hosts::capabilities(const Host& host) const {
 
 void Hosts::on_line(Session& session, std::string_view line) {
   Host& host = *session.host;
+  session.history += fmt::format(" {{{}}}", line);
   const auto odd = [&](std::string_view what) {
-    ledger_.oddities.push_back(fmt::format("{}: \"{}\"", what, line));
+    ledger_.oddities.push_back(
+        fmt::format("{}: \"{}\" after{}", what, line,
+                    session.history.substr(session.history.size() -
+                                           std::min<size_t>(session.history.size(), 600))));
   };
   if (line.size() > 510) odd("a command of more than 512 octets");
   if (line.starts_with("QUIT")) {
-    for (const Taken& one : session.taken) ledger_.confirm(one.number, one.address);
+    for (const Taken& one : session.taken) {
+      if (one.notice) {
+        ledger_.confirm_notice(one.number, one.address);
+      } else {
+        ledger_.confirm(one.number, one.address);
+      }
+    }
     session.taken.clear();
     return reply(session, std::string("221 2.0.0 bye\r\n") += kHangUp);
   }
@@ -217,7 +227,7 @@ void Hosts::on_line(Session& session, std::string_view line) {
     if (!host.manners.chunking) odd("BDAT without CHUNKING having been offered");
     return;
   }
-  if (struck(session)) return;
+  if (!line.starts_with("RSET") && struck(session)) return;
   if (line.starts_with("EHLO ")) {
     if (!host.manners.esmtp) return reply(session, "500 5.5.1 what?\r\n");
     session.hello = true;
@@ -295,7 +305,7 @@ void Hosts::take(Session& session) {
   const uint32_t number = Ledger::number_in(session.content);
   for (const std::string& address : session.to) {
     ledger_.took(number, address, session.content, io_->now());
-    session.taken.push_back({number, address});
+    session.taken.push_back({number, address, false});
     ++report_.copies;
   }
 }
@@ -310,7 +320,9 @@ void Hosts::take_notice(Session& session) {
     const size_t end = session.content.find("\r\n", begin);
     const std::string_view rest = std::string_view(session.content).substr(end, 60);
     if (rest.find("Action: failed") == std::string_view::npos) continue;
-    ledger_.notified(number, std::string_view(session.content).substr(begin, end - begin));
+    const std::string address = session.content.substr(begin, end - begin);
+    ledger_.notified(number, address, io_->now());
+    session.taken.push_back({number, address, true});
   }
 }
 
@@ -337,6 +349,7 @@ bool Hosts::struck(Session& session) {
 
 void Hosts::reply(Session& session, std::string text) {
   if (session.gone) return;
+  session.history += " " + text.substr(0, 9);
   const Manners& manners = session.host->manners;
   Milliseconds wait{0};
   if (trouble_ && manners.delay_max.count > 0) {

@@ -70,11 +70,13 @@ class Hosts final {
   struct Taken {
     uint32_t number = 0;
     std::string address;
+    bool notice = false;
   };
   struct Session {
     Host* host = nullptr;
     ring::StreamId stream{};
     std::string input, output, sending;
+    std::string history;  // of commands and replies, for who has to find out
     std::deque<std::pair<Monotonic, std::string>> later;  // replies that take their time
     std::string from;
     std::vector<std::string> to;

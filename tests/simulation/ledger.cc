@@ -90,9 +90,16 @@ void Ledger::confirm(uint32_t number, std::string_view address) {
   if (recipient != nullptr && !recipient->copies.empty()) recipient->copies.back().confirmed = true;
 }
 
-void Ledger::notified(uint32_t number, std::string_view address) {
+void Ledger::confirm_notice(uint32_t number, std::string_view address) {
+  Recipient* recipient = find(number, address);
+  if (recipient != nullptr && !recipient->notices.empty()) {
+    recipient->notices.back().confirmed = true;
+  }
+}
+
+void Ledger::notified(uint32_t number, std::string_view address, Monotonic at) {
   if (Recipient* recipient = find(number, address)) {
-    ++recipient->failures;
+    recipient->notices.push_back({at, true, false});
   } else {
     oddities.push_back(fmt::format(
         "a notice about message {} and <{}>, who is none of its recipients", number, address));
@@ -111,29 +118,34 @@ void Ledger::judge(const Mail& mail, const Recipient& recipient, Milliseconds wi
     return std::ranges::any_of(
         crashes, [&](Monotonic crash) { return crash >= at && crash - at <= window; });
   };
-  // All but the last outcome must be one that the relay need not know of.
-  size_t known = 0;
-  for (const Copy& copy : recipient.copies) {
-    if (copy.confirmed && !forgotten(copy.at)) ++known;
-  }
-  const bool last_known = !recipient.copies.empty() && recipient.copies.back().confirmed &&
-                          !forgotten(recipient.copies.back().at);
-  if (known > 1 || (known == 1 && !last_known)) {
-    std::string times;
-    for (const Copy& copy : recipient.copies) {
-      times += fmt::format(" {}{}", at_text(copy.at), copy.confirmed ? "" : " (unconfirmed)");
+  // All but the last must be such as the relay need not know of.
+  const auto too_many = [&](const std::vector<Copy>& copies) {
+    size_t known = 0;
+    for (const Copy& copy : copies) {
+      if (copy.confirmed && !forgotten(copy.at)) ++known;
     }
-    tell(fmt::format("delivered {} times:{}", recipient.copies.size(), times));
+    if (known == 0) return false;
+    return known > 1 || !copies.back().confirmed || forgotten(copies.back().at);
+  };
+  const auto times = [](const std::vector<Copy>& copies) {
+    std::string all;
+    for (const Copy& copy : copies) {
+      all += fmt::format(" {}{}", at_text(copy.at), copy.confirmed ? "" : " (unconfirmed)");
+    }
+    return all;
+  };
+  if (too_many(recipient.copies)) tell("delivered several times:" + times(recipient.copies));
+  if (too_many(recipient.notices) && crashes.empty()) {
+    tell("its sender was told several times that it failed:" + times(recipient.notices));
   }
-  if (known > 0 && recipient.failures > 0) {
+  const bool delivered = std::ranges::any_of(
+      recipient.copies, [&](const Copy& copy) { return copy.confirmed && !forgotten(copy.at); });
+  if (delivered && !recipient.notices.empty()) {
     tell("delivered, and yet its sender was told that it failed");
-  }
-  if (recipient.failures > 1 && crashes.empty()) {
-    tell(fmt::format("its sender was told {} times that it failed", recipient.failures));
   }
   switch (mail.fate) {
     case Mail::Fate::kept:
-      if (recipient.copies.empty() && recipient.failures == 0) {
+      if (recipient.copies.empty() && recipient.notices.empty()) {
         tell(
             fmt::format("LOST: acknowledged at {}, and nothing came of it", at_text(mail.decided)));
       }
@@ -162,7 +174,7 @@ size_t Ledger::unfinished() const {
   for (const Mail& mail : mails) {
     if (mail.fate != Mail::Fate::kept) continue;
     for (const Recipient& recipient : mail.recipients) {
-      if (recipient.copies.empty() && recipient.failures == 0) ++count;
+      if (recipient.copies.empty() && recipient.notices.empty()) ++count;
     }
   }
   return count;

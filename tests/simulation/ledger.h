@@ -29,8 +29,7 @@ struct Copy {
 struct Recipient {
   std::string address;
   std::vector<Copy> copies;
-  uint32_t refusals = 0;  // 5xx of a host, that the relay may or may not have seen
-  uint32_t failures = 0;  // notices to the sender that it failed (bounced or expired)
+  std::vector<Copy> notices;  // to the sender, that it failed (bounced or expired)
 };
 
 struct Mail {
@@ -47,6 +46,7 @@ struct Mail {
   bool chunked = false;
   bool pipelined = false;
   Fate fate = Fate::unsent;
+  std::string reply;  // that decided it
   Monotonic decided{};
 };
 
@@ -62,7 +62,8 @@ class Ledger final {
   // Takes a copy down and returns its place for confirm().
   void took(uint32_t number, std::string_view address, std::string_view content, Monotonic at);
   void confirm(uint32_t number, std::string_view address);  // the last copy
-  void notified(uint32_t number, std::string_view address);
+  void notified(uint32_t number, std::string_view address, Monotonic at);
+  void confirm_notice(uint32_t number, std::string_view address);
   void crashed(Monotonic at) { crashes.push_back(at); }
 
   // What no run may show, in sentences. `window`: how long before a crash an outcome may be lost.

@@ -14,12 +14,15 @@ struct Machine::Life {
       : settings(the_settings),
         exchange(settings.shards),
         clients(std::make_unique<server::ClientTable>()),
+        auth(std::make_unique<server::AuthShared>(false)),
         snapshots(settings.shards) {}
 
   const config::Settings settings;
   relay::Exchange exchange;
   std::unique_ptr<server::ClientTable> clients;
+  std::unique_ptr<server::AuthShared> auth;
   std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots;
+  const tls::TicketKeys ticket_keys;
   std::unique_ptr<spool::Recovery> recovery;
   std::vector<std::unique_ptr<relay::ShardRelay>> shards;
 };
@@ -51,8 +54,8 @@ bool Machine::start(const std::string& configuration) {
   life.recovery = std::move(*recovery);
   findings_ = life.recovery->report().findings;
   recovered_ = life.recovery->report().messages;
-  const relay::Shared shared{life.settings, life.exchange, *life.clients, life.recovery.get(),
-                             life.snapshots};
+  const relay::Shared shared{life.settings,       life.exchange,  *life.clients,   *life.auth,
+                             life.recovery.get(), life.snapshots, life.ticket_keys};
   for (uint16_t number = 0; number < life.settings.shards; ++number) {
     auto made = relay::ShardRelay::create(shared, ShardId{number}, -1);
     if (!made) return fails(made.error());

@@ -5,7 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "ringmta/base/log.h"
 #include "simulation.h"
@@ -16,8 +19,29 @@ using namespace ringmta::simulation;
 
 struct Options {
   uint64_t first = 1, seeds = 100;
-  bool plan = false, twice = false, log = false, keep_going = false, quiet = false;
+  bool plan = false, twice = false, log = false, keep_going = false;
+  std::string events, file;
 };
+
+struct Seed {
+  uint64_t number = 0;
+  std::string name;
+};
+
+std::vector<Seed> seeds_of(const Options& options) {
+  std::vector<Seed> seeds;
+  if (options.file.empty()) {
+    for (uint64_t i = 0; i < options.seeds; ++i) seeds.push_back({options.first + i, {}});
+    return seeds;
+  }
+  std::ifstream file(options.file);
+  for (std::string line; std::getline(file, line);) {
+    char* name = nullptr;
+    const uint64_t number = std::strtoull(line.c_str(), &name, 10);
+    if (name != line.c_str()) seeds.push_back({number, name});
+  }
+  return seeds;
+}
 
 struct Sum {
   uint64_t runs = 0, bad = 0, kept = 0, copies = 0, notices = 0, crashes = 0;
@@ -34,6 +58,7 @@ bool one(uint64_t seed, const Options& options, Sum& sum) {
     const Outcome again = run(plan);
     if (again.trace != outcome.trace) violations.emplace_back("two runs of this seed differ");
   }
+  if (!options.events.empty()) std::ofstream(options.events) << outcome.events;
   ++sum.runs;
   sum.kept += outcome.kept;
   sum.copies += outcome.copies;
@@ -46,6 +71,9 @@ bool one(uint64_t seed, const Options& options, Sum& sum) {
         "{:016x}\n",
         outcome.kept, outcome.refused, outcome.unknown, outcome.copies, outcome.notices,
         outcome.crashes, outcome.simulated.count / 1000, outcome.trace);
+  }
+  if (options.plan) {
+    for (const auto& [reply, count] : outcome.refusals) fmt::print("  {} x {}\n", count, reply);
   }
   if (violations.empty()) return true;
   ++sum.bad;
@@ -67,13 +95,18 @@ int main(int argc, char** argv) {
   app.add_flag("--twice", options.twice, "run each seed twice; both must be the same");
   app.add_flag("--log", options.log, "show the relay's log");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first that fails");
+  app.add_option("--file", options.file,
+                 "run the seeds in this file instead: a number and a name a line")
+      ->check(CLI::ExistingFile);
+  app.add_option("--events", options.events, "write the relay's events of the last run here");
   CLI11_PARSE(app, argc, argv);
-  if (!options.log) std::freopen("/dev/null", "w", stderr);
-  ringmta::set_log_level(options.log ? ringmta::LogLevel::debug : ringmta::LogLevel::error);
+  ringmta::set_log_level(options.log ? ringmta::LogLevel::debug : ringmta::LogLevel::silent);
   Sum sum;
   const auto begun = std::chrono::steady_clock::now();
-  for (uint64_t seed = options.first; seed < options.first + options.seeds; ++seed) {
-    if (!one(seed, options, sum) && !options.keep_going) break;
+  for (const Seed& seed : seeds_of(options)) {
+    const bool good = one(seed.number, options, sum);
+    if (!good && !seed.name.empty()) fmt::print("  once before:{}\n", seed.name);
+    if (!good && !options.keep_going) break;
   }
   const double took =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();

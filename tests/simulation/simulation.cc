@@ -10,6 +10,7 @@
 #include "hosts.h"
 #include "ledger.h"
 #include "machine.h"
+#include "ringmta/ring/disk.h"
 #include "ringmta/sim/world.h"
 #include "submitters.h"
 
@@ -21,6 +22,9 @@ namespace {
 // reply takes through the network.
 constexpr Milliseconds kOutcomeWindow{2'000};
 constexpr Milliseconds kDrainMax = hours(72);
+// In a good world whatever can be delivered is: every wait that the configuration below and the
+// hosts impose (retry, a failed host, grey listing, a DNS failure) is a minute or two.
+constexpr Milliseconds kSettleMax = minutes(15);
 constexpr Milliseconds kLimitSlack = seconds(5);
 constexpr const char* kRelay = "10.0.0.1:25";
 
@@ -55,6 +59,7 @@ class Run final {
   void fault();
   void begin_trouble();
   void end_trouble();
+  size_t deliverable() const;
   void close_up();
   void complain(std::string what) { ledger_.oddities.push_back(std::move(what)); }
 
@@ -171,8 +176,7 @@ void Run::make_mails() {
       mail.recipients.push_back(
           {fmt::format("{}{}-{}@{}", kind, number, i, domains_[random_.below(domains_.size())]),
            {},
-           0,
-           0});
+           {}});
     }
     const size_t size = chance(20) ? 200'000 : chance(3) ? 20'000 : 1'000;
     mail.content = Ledger::make_content(number, random_.below(size), seed);
@@ -239,7 +243,10 @@ void Run::start() {
   }
   const bool faulty_disk = plan_.disk_faults > 0;
   if (!faulty_disk) {
-    for (const std::string& finding : machine_.findings()) complain("recovery found: " + finding);
+    for (const std::string& finding : machine_.findings()) {
+      const bool torn = finding.find("was being written when") != std::string::npos;
+      if (!torn) complain("recovery found: " + finding);
+    }
   }
 }
 
@@ -375,23 +382,46 @@ Outcome Run::go() {
   Outcome outcome;
   outcome.violations = ledger_.violations(kOutcomeWindow);
   outcome.trace = world_.trace();
+  if (const auto events = ring::disk::read("/events.jsonl", 0, UINT32_MAX)) {
+    outcome.events.assign(reinterpret_cast<const char*>(events->data()), events->size());
+  }
   outcome.crashes = ledger_.crashes.size();
   outcome.starts = lives_;
   outcome.simulated = world_.now() - begun;
   for (const Mail& mail : ledger_.mails) {
     outcome.kept += mail.fate == Mail::Fate::kept;
     outcome.refused += mail.fate == Mail::Fate::refused;
+    if (mail.fate == Mail::Fate::refused && !mail.reply.empty()) ++outcome.refusals[mail.reply];
     outcome.unknown += mail.fate == Mail::Fate::unknown;
     for (const Recipient& recipient : mail.recipients) {
       outcome.copies += recipient.copies.size();
-      outcome.notices += recipient.failures;
+      outcome.notices += recipient.notices.size();
     }
   }
   return outcome;
 }
 
+// Recipients that a host would take, and that nothing has come of yet.
+size_t Run::deliverable() const {
+  size_t count = 0;
+  for (const Mail& mail : ledger_.mails) {
+    if (mail.fate != Mail::Fate::kept) continue;
+    for (const Recipient& one : mail.recipients) {
+      const bool waits = one.copies.empty() && one.notices.empty();
+      if (waits && one.address.starts_with("r")) ++count;
+    }
+  }
+  return count;
+}
+
 // Everything is good now: what is there comes to its end, and nothing is left.
 void Run::close_up() {
+  world_.run_until([this] { return submitters_->done(); }, kDrainMax);
+  world_.run_until([this] { return deliverable() == 0; }, kSettleMax);
+  if (const size_t late = deliverable(); late > 0) {
+    complain(fmt::format("{} recipients wait after {} minutes of a good world", late,
+                         kSettleMax.count / 60'000));
+  }
   if (!world_.run_until([this] { return submitters_->done() && machine_.queued() == 0; },
                         kDrainMax)) {
     complain(

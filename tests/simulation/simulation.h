@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,12 @@ std::string text(const Plan& plan);
 struct Outcome {
   std::vector<std::string> violations;
   uint64_t trace = 0;
+  std::map<std::string, uint64_t> refusals;     // of messages, by reply
   uint64_t kept = 0, refused = 0, unknown = 0;  // messages
   uint64_t copies = 0, notices = 0;             // recipients
   uint64_t crashes = 0, starts = 0;
   Milliseconds simulated{};
+  std::string events;  // the relay's own account
 };
 
 Outcome run(const Plan& plan);

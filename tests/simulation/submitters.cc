@@ -123,7 +123,8 @@ void Submitters::on_reply(Session& session, int code, std::string_view text) {
   const Awaits awaited = session.replies.front();
   session.replies.pop_front();
   if (code == 421) {
-    if (awaited == Awaits::content && session.mail != nullptr) decide(session, Mail::Fate::refused);
+    if (awaited == Awaits::content && session.mail != nullptr)
+      decide(session, Mail::Fate::refused, text);
     return leave(session);
   }
   switch (awaited) {
@@ -162,7 +163,7 @@ void Submitters::on_reply(Session& session, int code, std::string_view text) {
     }
     case Awaits::data:
       if (code != 354) {
-        decide(session, Mail::Fate::refused);
+        decide(session, Mail::Fate::refused, text);
         return quit(session);
       }
       return send_content(session);
@@ -172,7 +173,7 @@ void Submitters::on_reply(Session& session, int code, std::string_view text) {
       if (session.good_recipients < session.mail->recipients.size() && code == 250) {
         ledger_.oddities.push_back(fmt::format("recipients were refused: {}", text));
       }
-      decide(session, code == 250 ? Mail::Fate::kept : Mail::Fate::refused);
+      decide(session, code == 250 ? Mail::Fate::kept : Mail::Fate::refused, text);
       return next_mail(session);
     case Awaits::quit:
       return leave(session);
@@ -238,8 +239,9 @@ void Submitters::say(Session& session, std::string text, Awaits reply) {
   }
 }
 
-void Submitters::decide(Session& session, Mail::Fate fate) {
+void Submitters::decide(Session& session, Mail::Fate fate, std::string_view reply) {
   session.mail->fate = fate;
+  session.mail->reply = reply;
   session.mail->decided = io_->now();
   session.mail = nullptr;
 }

@@ -58,7 +58,7 @@ class Submitters final {
   void next_mail(Session& session);
   void send_content(Session& session);
   void say(Session& session, std::string text, Awaits reply);
-  void decide(Session& session, Mail::Fate fate);
+  void decide(Session& session, Mail::Fate fate, std::string_view reply);
   void quit(Session& session);
   void pump(Session& session);
   void leave(Session& session);

@@ -223,8 +223,9 @@ TEST(ServerCommands, MailSyntax) {
       {"MAIL FROM:<\xFC@b> SMTPUTF8\r\n", "553 5.1.7"},
   });
   Talk talk;
-  EXPECT_EQ(talk.ready().ask("MAIL FROM:<" + std::string(65, 'a') + "@b.example>\r\n").substr(0, 9),
-            "501 5.1.7");
+  EXPECT_EQ(
+      talk.ready().ask("MAIL FROM:<" + std::string(250, 'a') + "@b.example>\r\n").substr(0, 9),
+      "501 5.1.7");
 }
 
 TEST(ServerCommands, MailParameters) {
@@ -317,7 +318,7 @@ TEST(ServerCommands, RecipientSyntax) {
   EXPECT_EQ(recipient("<a@\xC3\xBC.example>", "SMTPUTF8"), "250 2.1.5");
   EXPECT_EQ(recipient("<\xC3\xBC@b> ORCPT=utf-8;\xC3\xBC@b", "SMTPUTF8"), "250 2.1.5");
   EXPECT_EQ(recipient("<\xC3@b>", "SMTPUTF8"), "553 5.1.3");
-  EXPECT_EQ(recipient("<" + std::string(65, 'a') + "@b>"), "501 5.1.3");
+  EXPECT_EQ(recipient("<" + std::string(255, 'a') + "@b>"), "501 5.1.3");
 }
 
 TEST(ServerCommands, EnvelopeIsKept) {

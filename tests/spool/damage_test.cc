@@ -214,6 +214,34 @@ TEST_F(Damage, ByALostFileIsSaid) {
   EXPECT_TRUE(said("segment-000-000002 is missing"));
 }
 
+TEST_F(Damage, ByLostFilesIsSaidOnce) {
+  fill(100);
+  for (int count = 2; count <= 4; ++count) ASSERT_TRUE(ring::disk::remove(segment(count)));
+  EXPECT_GT(restart(), 90U);
+  EXPECT_TRUE(said("segment-000-000002 to segment-000-000004 are missing"));
+  EXPECT_EQ(report().findings.size(), 1U);
+}
+
+// The next segment, which would tell, is gone as well.
+TEST_F(Damage, ByACutIsNoTornTail) {
+  fill(60);
+  cut(segment(1), 100'000);
+  ASSERT_TRUE(ring::disk::remove(segment(2)));
+  restart();
+  EXPECT_EQ(report().torn_tails, 0U);
+  EXPECT_GT(report().quarantined_records, 0U);
+}
+
+TEST_F(Damage, ByAStrangeFileWithAFarNumberIsNoGap) {
+  fill(5);
+  const std::string strange = directory + "/segment-000-000999";
+  ASSERT_TRUE(ring::disk::write(strange, std::vector<std::byte>(50'000, std::byte{0x5A})));
+  EXPECT_EQ(restart(), 0U);
+  EXPECT_TRUE(said("no segment that can be understood"));
+  EXPECT_EQ(report().findings.size(), 1U);
+  nothing_new(0);
+}
+
 TEST_F(Damage, ByAStrangeFileIsSetAside) {
   fill(5);
   std::vector<std::byte> garbage(50'000, std::byte{0x5A});

@@ -30,6 +30,7 @@ struct Sample {
     head.info.expiry = {1'800'000'000'002};
     head.info.client = "192.0.2.7";
     head.info.tenant = "tenant";
+    head.info.user = "user";
     head.info.has_dot_stuffing = true;
     octets.resize(head_length(head));
     encode_head(head, MessageId{77}, octets.size(), octets.data());
@@ -54,6 +55,7 @@ TEST(Head, IsDecodedAsItWasEncoded) {
   EXPECT_EQ(head->info.expiry.ms, 1'800'000'000'002);
   EXPECT_EQ(head->info.client, "192.0.2.7");
   EXPECT_EQ(head->info.tenant, "tenant");
+  EXPECT_EQ(head->info.user, "user");
   EXPECT_TRUE(head->info.has_dot_stuffing);
   EXPECT_FALSE(head->info.has_eight_bit);
   EXPECT_FALSE(head->info.is_dsn);

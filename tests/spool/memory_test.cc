@@ -124,6 +124,20 @@ TEST_F(Memory, IsReadOnceForAllWhoAsk) {
   EXPECT_FALSE(in_memory(message));
 }
 
+// Nothing happens in the world then, so the loop must not go to sleep before it is told.
+TEST_F(Memory, ThatIsThereIsToldWithoutAnEvent) {
+  const StoredHandle message = keeper->keep({.number = 1});
+  ASSERT_TRUE(keeper->settle());
+  keeper->done.clear();
+  EXPECT_FALSE(keeper->spool->flush());
+  keeper->spool->load(message, 5);
+  EXPECT_TRUE(keeper->spool->flush());
+  keeper->spool->take_done(keeper->done);
+  ASSERT_EQ(keeper->done.size(), 1U);
+  EXPECT_EQ(keeper->done[0].what, Done::What::loaded);
+  EXPECT_FALSE(keeper->spool->flush());
+}
+
 TEST_F(Memory, TellsWhatCannotBeRead) {
   const StoredHandle message = keeper->keep({.number = 1});
   keeper->spool->evict(message);

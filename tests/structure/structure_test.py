@@ -210,7 +210,7 @@ def test_clang_format_would_change_nothing():
 
 
 def options_of(source):
-    return set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)', text(ROOT / source)))
+    return set(re.findall(r'"!?(--[a-z0-9][a-z0-9-]*)', text(ROOT / source)))
 
 
 def keys_of(source, reader):

@@ -6,9 +6,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <map>
 
+#include "ringmta/base/base64.h"
 #include "tools/common/endpoints.h"
 
 namespace ringmta::tools {
@@ -29,6 +31,22 @@ ParsedOptions refuse(const std::string& why) {
   return parsed;
 }
 
+// From "USER:FILE" (a name may have a colon in it, a file name may not) to the command.
+Result<std::string> auth_command(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return fail("--auth takes USER:FILE");
+  std::ifstream file(text.substr(colon + 1));
+  std::string password;
+  if (!std::getline(file, password)) {
+    return fail("--auth: no password can be read from " + text.substr(colon + 1));
+  }
+  std::string octets;
+  octets.append(1, '\0').append(text, 0, colon).append(1, '\0').append(password);
+  std::string command = "AUTH PLAIN ";
+  append_base64(as_bytes(octets), command);
+  return command + "\r\n";
+}
+
 }  // namespace
 
 ParsedOptions parse_load_options(int argc, char** argv) {
@@ -37,6 +55,7 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   LoadOptions& options = parsed.options;
   std::string target;
   std::string size = "1024";
+  std::string auth;
   CLI::App app(kAbout, "ringmta-load");
   app.add_option("--target", target,
                  "HOST:PORT, or several with commas between; sessions take turns")
@@ -97,6 +116,17 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   app.add_option("--connect-patience", options.connect_patience_s,
                  "seconds that a session keeps trying when it gets no connection")
       ->option_text("SECONDS [10]");
+  const std::map<std::string, LoadTls> tls{
+      {"off", LoadTls::off}, {"starttls", LoadTls::starttls}, {"implicit", LoadTls::implicit}};
+  app.add_option("--tls", options.tls,
+                 "starttls: a server that does not offer it is a failure; implicit: from the first "
+                 "octet. Certificates are not verified")
+      ->transform(CLI::CheckedTransformer(tls, CLI::ignore_case))
+      ->option_text("off|starttls|implicit [off]");
+  app.add_flag("!--tls-no-resumption", options.tls_resumption,
+               "a full handshake for every connection");
+  app.add_option("--auth", auth, "log in by AUTH PLAIN; the password is the first line of the file")
+      ->option_text("USER:FILE");
   app.add_option("--hello", options.hello, "name given in EHLO")
       ->option_text("NAME [ringmta-load.test]");
   app.add_flag("--json", options.json, "print the summary as one JSON object on stdout");
@@ -114,6 +144,11 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   const auto range = parse_size_range(size);
   if (!range) return refuse(range.error().message);
   options.mail.size = *range;
+  if (!auth.empty()) {
+    const auto command = auth_command(auth);
+    if (!command) return refuse(command.error().message);
+    options.auth = *command;
+  }
   options.messages_given = messages->count() > 0;
   options.threads = std::min(options.threads, options.sessions);
   return parsed;

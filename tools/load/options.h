@@ -17,6 +17,13 @@ enum class Pipelining : uint8_t {
   bdat,  // envelope and message in one write (RFC 3030), where the peer offers CHUNKING
 };
 
+// Servers' certificates are not verified: it is a test that is looked at here, not a peer.
+enum class LoadTls : uint8_t {
+  off,
+  starttls,  // RFC 3207; a server that does not offer it is a failure
+  implicit,  // from the first octet (RFC 8314)
+};
+
 struct LoadOptions {
   std::vector<SocketAddress> targets;
   uint64_t messages = 1000;
@@ -30,6 +37,9 @@ struct LoadOptions {
   uint32_t retry_delay_ms = 1000;
   uint32_t timeout_s = 60;           // for each reply
   uint32_t connect_patience_s = 10;  // how long a session keeps trying to connect
+  LoadTls tls = LoadTls::off;
+  std::string auth;            // the whole AUTH command; empty: no log-in
+  bool tls_resumption = true;  // further connections resume the TLS session of an earlier one
   std::string hello = "ringmta-load.test";
   bool json = false;
   bool quiet = false;

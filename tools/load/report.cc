@@ -69,6 +69,8 @@ void LoadResult::add(const Tally& tally) {
   connections_lost += tally.connections_lost.get();
   connections_failed += tally.connections_failed.get();
   early_replies += tally.early_replies.get();
+  tls_handshakes += tally.tls_handshakes.get();
+  tls_resumed += tally.tls_resumed.get();
   last_accepted_ns = std::max(last_accepted_ns, tally.last_accepted_ns.get());
   latency_ns.merge(tally.latency_ns);
   for (size_t i = 0; i < codes.size(); ++i) codes[i] += tally.codes[i];
@@ -104,6 +106,10 @@ std::string summary_text(const LoadResult& result) {
                       per_accepted_us(result.cpu.system_s, result.accepted));
   text += fmt::format("connections {}, lost {}, failed {}; retries {}\n", result.connections,
                       result.connections_lost, result.connections_failed, result.retries);
+  if (result.tls_handshakes > 0) {
+    text += fmt::format("TLS        {} handshakes, {} of them resumed\n", result.tls_handshakes,
+                        result.tls_resumed);
+  }
   for (size_t code = 0; code < result.codes.size(); ++code) {
     if (result.codes[code] == 0) continue;
     const auto found = result.code_texts.find(static_cast<int>(code));
@@ -160,6 +166,8 @@ std::string summary_json(const LoadResult& result, const LoadOptions& options,
   json["connections_lost"] = result.connections_lost;
   json["connections_failed"] = result.connections_failed;
   json["early_replies"] = result.early_replies;
+  json["tls_handshakes"] = result.tls_handshakes;
+  json["tls_resumed"] = result.tls_resumed;
   json["retries"] = result.retries;
   json["sessions"] = options.sessions;
   json["threads"] = options.threads;

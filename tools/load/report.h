@@ -32,6 +32,8 @@ struct LoadResult {
   uint64_t connections_lost = 0;
   uint64_t connections_failed = 0;
   uint64_t early_replies = 0;
+  uint64_t tls_handshakes = 0;
+  uint64_t tls_resumed = 0;
   uint64_t last_accepted_ns = 0;
   double seconds = 0;
   CpuTimes cpu;

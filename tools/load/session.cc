@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "ringmta/shard/loop.h"
@@ -30,10 +31,13 @@ void Session::connect(const SocketAddress& target) {
   expected_first_ = 0;
   replies_.reset();
   messages_started_ = 0;
-  sending_ = quit_sent_ = reset_needed_ = said_helo_ = helo_waits_ = large_data_in_flight_ = false;
+  starttls_waits_ = auth_waits_ = tls_waits_ = has_starttls_ = false;
+  greet_waits_ = {};
+  sending_ = quit_sent_ = reset_needed_ = said_helo_ = large_data_in_flight_ = false;
   out_.clear();
   pieces_.clear();
   piece_start_ = 0;
+  tls_.reset();
   last_activity_ = worker_.now();
   if (trying_since_.ns == 0) trying_since_ = worker_.now();
   const auto token = ring::Token::make(shard::kind(shard::Owner::client), number_);
@@ -63,9 +67,15 @@ void Session::on_event(const ring::Event& event) {
       state_ = State::greeting;
       expected_.push_back(Command::greeting);
       worker_.io().read(stream_);
+      if (worker_.options().tls == LoadTls::implicit) begin_tls();
       break;
     case ring::EventKind::received:
-      if (state_ != State::closing) on_received(as_text(event.data));
+      if (state_ == State::closing) break;
+      if (tls_) {
+        on_sealed(event.data);
+      } else {
+        on_received(as_text(event.data));
+      }
       break;
     case ring::EventKind::ended:
       if (state_ != State::closing) on_lost(event.result);
@@ -83,7 +93,14 @@ void Session::on_event(const ring::Event& event) {
         if (finishing_) finishing_->data_sent_ns = monotonic_ns();
         if (!finishing_ && active_ && active_->data_sent) active_->data_sent_ns = monotonic_ns();
       }
-      if (helo_waits_) greet("HELO ");
+      if (tls_ && tls_->has_output()) {
+        send_sealed();
+        break;
+      }
+      if (!greet_waits_.empty()) greet(greet_waits_);
+      if (starttls_waits_) ask_for_tls();
+      if (auth_waits_) log_in();
+      if (tls_waits_) begin_tls();
       advance();
       break;
     case ring::EventKind::closed:
@@ -228,9 +245,65 @@ void Session::flush() {
   const size_t count = pieces_.size();
   pieces_.clear();
   piece_start_ = 0;
-  sending_ = true;
   last_activity_ = worker_.now();
+  if (tls_) {
+    tls_->write(std::span(parts.data(), count));
+    out_.clear();
+    send_sealed();
+    return;
+  }
+  sending_ = true;
   worker_.io().send(stream_, {parts.data(), count});
+}
+
+void Session::begin_tls() {
+  tls_waits_ = sending_;
+  if (sending_) return;
+  tls::Peer peer;
+  const std::string name = worker_.io().peer(stream_).host_text();
+  if (worker_.options().tls_resumption) peer.name = name;
+  tls_.emplace(worker_.tls(), peer);
+  on_sealed({});
+}
+
+void Session::on_sealed(Bytes data) {
+  using Action = tls::Session::Action;
+  size_t used = 0;
+  for (bool more = true; more && state_ != State::closing;) {
+    const tls::Session::Step step = tls_->step(data.subspan(used));
+    used += step.consumed;
+    switch (step.action) {
+      case Action::handshaken:
+        worker_.counts().tls_handshakes.add();
+        if (tls_->facts().resumed) worker_.counts().tls_resumed.add();
+        if (worker_.options().tls == LoadTls::starttls) greet("EHLO ");
+        break;
+      case Action::plaintext:
+        opened_.assign(as_text(step.plaintext));
+        on_received(opened_);
+        break;
+      case Action::failed:
+        worker_.counts().connect_error = tls_->error();
+        if (state_ != State::open) worker_.counts().connections_failed.add();
+        on_lost(-EPROTO);
+        return;
+      case Action::more:
+      case Action::closed:
+      case Action::yielded:
+        more = false;
+        break;
+    }
+  }
+  if (state_ != State::closing && tls_->has_output()) send_sealed();
+}
+
+void Session::send_sealed() {
+  if (sending_) return;  // it follows when that has left
+  sealed_.clear();
+  tls_->take_output(sealed_);
+  const iovec part{sealed_.data(), sealed_.size()};
+  sending_ = true;
+  worker_.io().send(stream_, {&part, 1});
 }
 
 void Session::quit() {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ringmta/ring/io.h"
+#include "ringmta/tls/session.h"
 #include "tools/load/mail.h"
 #include "tools/load/reply_reader.h"
 
@@ -56,10 +57,19 @@ class Session final {
   uint32_t number() const { return number_; }
 
  private:
-  enum class State : uint8_t { closed, connecting, greeting, hello, open, closing };
+  enum class State : uint8_t {
+    closed,
+    connecting,
+    greeting,
+    hello,
+    open,
+    closing
+  };  // TLS: under it
   enum class Command : uint8_t {
     greeting,
     hello,
+    starttls,
+    auth,
     reset,
     mail,
     recipient,
@@ -106,6 +116,11 @@ class Session final {
   void close_piece();
   void flush();
 
+  // TLS.
+  void begin_tls();
+  void on_sealed(Bytes data);
+  void send_sealed();
+
   // Reading.
   void on_received(std::string_view data);
   bool on_line(const ReplyLine& line);
@@ -116,6 +131,8 @@ class Session final {
   void note_final(Transaction& transaction, int code);
   void on_end_reply(Transaction& transaction, int code, std::string_view text);
   void greet(std::string_view command);
+  void ask_for_tls();
+  void log_in();
   void on_lost(int error);
   void close(ring::CloseMode mode);
   void drop_transactions();
@@ -128,13 +145,17 @@ class Session final {
   bool quit_sent_ = false;
   bool reset_needed_ = false;
   bool said_helo_ = false;
-  bool helo_waits_ = false;  // for the send in flight
+  std::string_view greet_waits_;  // "EHLO " or "HELO ", for the send in flight; and so do these
+  bool starttls_waits_ = false;
+  bool auth_waits_ = false;
+  bool tls_waits_ = false;
   bool gave_up_ = false;
   bool has_size_ = false;
   bool has_8bitmime_ = false;
   bool has_smtputf8_ = false;
   bool has_chunking_ = false;
   bool has_pipelining_ = false;
+  bool has_starttls_ = false;
   bool large_data_in_flight_ = false;
   ring::StreamId stream_{};
   uint64_t messages_started_ = 0;
@@ -145,6 +166,10 @@ class Session final {
   std::optional<Transaction> finishing_;  // its end of data is sent, the reply is awaited
   std::vector<Command> expected_;
   size_t expected_first_ = 0;
+
+  std::optional<tls::Session> tls_;
+  std::string sealed_;  // with the kernel
+  std::string opened_;  // of a record: what is answered to it is sealed in the same memory
 
   std::string out_;
   std::vector<Piece> pieces_;

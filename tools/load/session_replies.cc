@@ -40,6 +40,7 @@ bool Session::on_line(const ReplyLine& line) {
     if (equals_ignoring_case(keyword, "SMTPUTF8")) has_smtputf8_ = true;
     if (equals_ignoring_case(keyword, "CHUNKING")) has_chunking_ = true;
     if (equals_ignoring_case(keyword, "PIPELINING")) has_pipelining_ = true;
+    if (equals_ignoring_case(keyword, "STARTTLS")) has_starttls_ = true;
   }
   if (line.last) on_reply(line.code, line.text);
   return state_ != State::closing;
@@ -54,7 +55,8 @@ void Session::on_reply(int code, std::string_view text) {
   switch (command) {
     case Command::greeting:
       if (code == 220) {
-        has_size_ = has_8bitmime_ = has_smtputf8_ = has_chunking_ = has_pipelining_ = false;
+        has_size_ = has_8bitmime_ = has_smtputf8_ = has_chunking_ = has_pipelining_ =
+            has_starttls_ = false;
         state_ = State::hello;
         greet("EHLO ");
         return;
@@ -66,13 +68,22 @@ void Session::on_reply(int code, std::string_view text) {
       close(ring::CloseMode::graceful);
       return;
     case Command::hello:
-      if (code == 250) {
+      if (code == 250 && worker_.options().tls == LoadTls::starttls && !tls_) {
+        if (!has_starttls_) {
+          worker_.counts().connections_failed.add();
+          worker_.counts().connect_error = "the target does not offer STARTTLS";
+          close(ring::CloseMode::graceful);
+          return;
+        }
+        ask_for_tls();
+      } else if (code == 250 && !worker_.options().auth.empty()) {
+        log_in();
+      } else if (code == 250) {
         state_ = State::open;
         trying_since_ = {};
       } else if (code >= 500 && !said_helo_) {
         said_helo_ = true;
-        helo_waits_ = sending_;
-        if (!sending_) greet("HELO ");
+        greet("HELO ");
       } else {
         worker_.counts().refused(code, text);
         worker_.counts().connections_failed.add();
@@ -80,6 +91,30 @@ void Session::on_reply(int code, std::string_view text) {
             "EHLO answered with " + std::to_string(code) + " " + std::string(text);
         close(ring::CloseMode::graceful);
       }
+      return;
+    case Command::starttls:
+      if (code == 220) {
+        has_size_ = has_8bitmime_ = has_smtputf8_ = has_chunking_ = has_pipelining_ = false;
+        begin_tls();
+        return;
+      }
+      worker_.counts().refused(code, text);
+      worker_.counts().connections_failed.add();
+      worker_.counts().connect_error =
+          "STARTTLS answered with " + std::to_string(code) + " " + std::string(text);
+      close(ring::CloseMode::graceful);
+      return;
+    case Command::auth:
+      if (code == 235) {
+        state_ = State::open;
+        trying_since_ = {};
+        return;
+      }
+      worker_.counts().refused(code, text);
+      worker_.counts().connections_failed.add();
+      worker_.counts().connect_error =
+          "AUTH answered with " + std::to_string(code) + " " + std::string(text);
+      close(ring::CloseMode::graceful);
       return;
     case Command::reset:
       if (code != 250) worker_.counts().refused(code, text);
@@ -115,8 +150,25 @@ void Session::on_reply(int code, std::string_view text) {
   }
 }
 
+void Session::ask_for_tls() {
+  starttls_waits_ = sending_;
+  if (sending_) return;
+  out_ = "STARTTLS\r\n";
+  emit(Command::starttls);
+  flush();
+}
+
+void Session::log_in() {
+  auth_waits_ = sending_;
+  if (sending_) return;
+  out_ = worker_.options().auth;
+  emit(Command::auth);
+  flush();
+}
+
 void Session::greet(std::string_view command) {
-  helo_waits_ = false;
+  greet_waits_ = sending_ ? command : std::string_view();
+  if (sending_) return;
   out_ = command;
   out_ += worker_.options().hello;
   out_ += "\r\n";

@@ -37,6 +37,8 @@ struct Tally {
   Counter connections;
   Counter connections_lost;    // ended by the peer or the network before QUIT
   Counter connections_failed;  // refused, unreachable, or greeted with an error
+  Counter tls_handshakes;      // that succeeded
+  Counter tls_resumed;         // of these
   Counter last_accepted_ns;    // monotonic
   Counter early_replies;       // replies nobody asked for, such as 421 on an idle session
 

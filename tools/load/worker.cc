@@ -33,6 +33,11 @@ Status Worker::run() {
   auto io = ring::Io::create(options);
   if (!io) return std::unexpected(io.error());
   io_ = std::move(*io);
+  if (state_.options.tls != LoadTls::off) {
+    auto context = tls::ClientContext::create({});
+    if (!context) return std::unexpected(context.error());
+    tls_ = std::move(*context);
+  }
   loop_ = std::make_unique<shard::Loop>(*io_);
   loop_->handle(shard::Owner::client, this, on_session_event);
   loop_->handle(shard::Owner::test, this, on_timer);

@@ -48,6 +48,7 @@ class Worker final {
 
   // For the sessions.
   ring::Io& io() { return *io_; }
+  const std::shared_ptr<tls::ClientContext>& tls() const { return tls_; }
   Tally& counts() { return tally_; }
   const LoadOptions& options() const { return state_.options; }
   const MailSource& mail() const { return state_.mail; }
@@ -83,6 +84,7 @@ class Worker final {
   const uint32_t thread_;
   const uint32_t session_count_;
   std::unique_ptr<ring::Io> io_;
+  std::shared_ptr<tls::ClientContext> tls_;  // null: in the clear
   std::unique_ptr<shard::Loop> loop_;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::deque<Waiting>

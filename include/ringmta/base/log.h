@@ -10,7 +10,7 @@
 
 namespace ringmta {
 
-enum class LogLevel : uint8_t { debug, info, warning, error };
+enum class LogLevel : uint8_t { debug, info, warning, error, silent };
 
 void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);

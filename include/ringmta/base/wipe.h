@@ -4,8 +4,6 @@
 // by append_secret().
 #pragma once
 
-#include <string.h>
-
 #include <array>
 #include <cstddef>
 #include <string>
@@ -13,13 +11,18 @@
 
 namespace ringmta {
 
+// Overwrites, whatever the optimiser thinks of it.
+void wipe(void* secret, size_t octets);
+
+// All of its memory, so that what a move or a clear() left is overwritten too.
 inline void wipe(std::string& secret) {
-  explicit_bzero(secret.data(), secret.size());
+  secret.resize(secret.capacity());
+  wipe(secret.data(), secret.size());
   secret.clear();
 }
 template <typename T, size_t kSize>
 void wipe(std::array<T, kSize>& secret) {
-  explicit_bzero(secret.data(), sizeof secret);
+  wipe(secret.data(), sizeof secret);
 }
 
 inline void append_secret(std::string& secret, std::string_view piece) {

@@ -39,7 +39,10 @@ struct Machine {
 };
 Machine this_machine();
 
+// With the files that the configuration names (users, certificates, DKIM keys), which parse()
+// leaves alone.
 Loaded load(const std::string& file, const Machine& machine);
+// Without them.
 Loaded parse(std::string_view toml, std::string file, const Machine& machine);
 
 // docs/configuration.md, from the table of keys.

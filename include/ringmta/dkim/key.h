@@ -40,6 +40,9 @@ class Key final {
   uint32_t bits() const;          // of the modulus; 256 for Ed25519
   std::string warning() const;    // what an operator should know about its strength; else empty
   size_t signature_size() const;  // octets
+  // About what sign() takes of a current core, always the same number for a key: what work is cut
+  // into slices by.
+  uint32_t signing_time_us() const;
 
   // The signature of a SHA-256 digest: RSASSA-PKCS1-v1_5, or PureEdDSA over the digest (RFC 8463
   // 3). `into` has signature_size() octets.
@@ -55,6 +58,7 @@ class Key final {
  private:
   struct Impl;
   explicit Key(std::unique_ptr<Impl> impl);
+  static Result<Key> tried_out(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -42,6 +42,9 @@ struct SignatureOptions {
   Milliseconds lifetime{0};  // x= is so long after now, whole seconds; 0: no x=
 };
 
+// Are they something a verifier accepts (RFC 6376 3.5, 5.4)? An error says which is not and why.
+Status check(const SignatureOptions& options);
+
 class Signer;
 
 // A signature field but for its signature. Keeps its memory when used again. Its Signer stays where

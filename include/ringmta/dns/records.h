@@ -17,7 +17,7 @@
 
 namespace ringmta::dns {
 
-enum class RecordType : uint16_t { a = 1, mx = 15, aaaa = 28 };
+enum class RecordType : uint16_t { a = 1, mx = 15, txt = 16, aaaa = 28 };
 std::string_view to_text(RecordType type);
 
 enum class Fate : uint8_t {

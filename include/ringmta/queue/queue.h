@@ -49,6 +49,8 @@ struct Outcome {
   uint16_t attempts = 0;
   WallTime next_attempt{};  // deferred
   MessageId dsn{};          // the DSN sent about it, if any
+  // Received: how it came, "ESMTPS", "TLSv1.3", "TLS_AES_128_GCM_SHA256"; empty: not known, no TLS.
+  std::string_view protocol{}, tls_version{}, tls_cipher{};
 };
 
 // The queue's surroundings, by plain function pointers (no class hierarchy, no std::function on the

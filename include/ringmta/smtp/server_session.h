@@ -159,6 +159,8 @@ class ServerSession final {
   bool in_transaction() const;                   // between MAIL and its end
   uint32_t transactions() const { return transactions_; }  // MAIL commands that were accepted
   uint32_t pending() const { return pending_count_; }
+  // step() has something to tell that needs no input: call it with none.
+  bool has_news() const;
   bool blocked() const;  // step() would answer `blocked` (or take nothing before tls_started())
   const ServerAccess& access() const { return access_; }
   bool authenticated() const { return authenticated_; }

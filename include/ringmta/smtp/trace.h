@@ -37,6 +37,8 @@ struct TraceFacts {
   WallTime now{};
   bool esmtp = false;  // EHLO
   bool tls = false;
+  std::string_view tls_version{};  // "TLSv1.3"
+  std::string_view tls_cipher{};   // by its registered name (RFC 8314 4.3)
   bool authenticated = false;
   bool utf8 = false;  // SMTPUTF8 was declared
   bool add_date = false;

@@ -35,6 +35,7 @@ struct MessageInfo {
   std::string_view client;  // address of the submitter, "192.0.2.7"
   std::string_view tenant;  // who pays for it in fair scheduling: configured or authenticated
                             // submitter, else empty
+  std::string_view user;    // who logged in to submit it; empty: nobody did
   bool has_dot_stuffing = false;
   bool has_eight_bit = false;
   bool is_dsn = false;  // made by ourselves

@@ -48,8 +48,10 @@ struct SpoolOptions {
   std::string directory;  // the whole spool's; segments of all shards lie in it
   DurabilityMode durability = DurabilityMode::sync;
   WriteMode write_mode = WriteMode::automatic;
-  uint64_t segment_size = 67'108'864;  // octets; a message must fit in one
-  uint32_t segments_ready = 2;         // pre-written spare segments kept at hand per shard
+  // Octets, a multiple of 4096 from 64 KiB to 1 GiB; a message must fit in one.
+  uint64_t segment_size = 67'108'864;
+  // Pre-written spare segments kept at hand per shard; one more is kept for notes on a full disk.
+  uint32_t segments_ready = 2;
   uint64_t disk_max = 0;  // octets all segments of this shard may take; 0: what the disk has
   uint64_t disk_reserve = 268'435'456;  // octets left free on the file system
   uint64_t memory_max = 536'870'912;    // octets of message memory per shard (contents in memory)
@@ -96,7 +98,7 @@ struct SpoolCounters {
   bool direct = true;  // O_DIRECT in use
 };
 
-// A living message found by recovery.
+// A living message found by recovery; valid during the visit only.
 struct Recovered {
   MessageId id{};
   std::vector<std::byte> head;         // encoded MessageHead; decode_head() gives views into it
@@ -109,7 +111,8 @@ struct Recovered {
 class Spool;
 
 // What recovery found, for all shards; made once at start by recover(), given out by
-// Spool::create().
+// Spool::create() (which shards may call at the same time). It holds 24 octets per message: heads
+// are read again, segment by segment, when they are visited.
 class Recovery {
  public:
   struct Report {
@@ -120,20 +123,23 @@ class Recovery {
   virtual ~Recovery() = default;
   virtual const Report& report() const = 0;
 };
-// Scans DIR (threads in parallel), truncates torn tails, moves what is damaged to DIR/quarantine.
-// `shards`: how many will run now; the number at the time of writing does not matter.
+// Scans DIR (threads in parallel; one: the caller's), truncates torn tails, copies what is damaged
+// to DIR/quarantine. What a killed process may have left in the page cache only is written again,
+// durably. `shards`: how many will run now; the number at the time of writing does not matter.
 Result<std::unique_ptr<Recovery>> recover(const std::string& directory, uint32_t shards,
                                           uint32_t threads);
 
 class Spool final {
  public:
-  // Takes this shard's part of `recovery` (null: an empty spool) and makes the first segments ready
-  // (may block).
+  // Takes this shard's part of `recovery` (null: an empty spool). Segments are made ready in the
+  // background: mail is taken at once. A full disk is no error (accepting() is false then), a
+  // directory that cannot be written to is one.
   static Result<std::unique_ptr<Spool>> create(ring::Io& io, const SpoolOptions& options,
                                                Recovery* recovery, ring::Token token);
   ~Spool();
 
-  // Calls `visit` for each message recovered for this shard, once, before the first turn.
+  // Calls `visit` for each message recovered for this shard, once, before the first turn; reads
+  // their heads (blocking).
   void for_each_recovered(const std::function<void(StoredHandle, const Recovered&)>& visit);
 
   bool accepting() const;  // false: disk full or failing; refuse new messages with 452 4.3.1

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,10 @@ struct CertificateText {
   std::string chain_pem;  // the certificate, then its intermediates
   std::string key_pem;    // RSA or ECDSA, not encrypted
 };
+
+// What an operator should know of a certificate that can be used all the same: that it has ended,
+// ends within two weeks, or is weak. The certificate must be readable.
+std::optional<std::string> concern_about(const CertificateText& certificate);
 
 struct ServerOptions {
   // Chosen by the server name a client asks for, and ECDSA before RSA where the client knows it.

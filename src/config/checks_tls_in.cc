@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Certificates and keys of [server.tls]: read here, so that `ringmta check` finds what is wrong
+// with them, a start does not come to half, and a reload has what the files hold now.
+//
+// What would leave clients without TLS is an error; what they may still live with (a certificate
+// that has ended, a key that others can read) is a warning, since a relay that does not start takes
+// no mail at all.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "checks.h"
+#include "ringmta/server/server.h"
+
+namespace ringmta::config {
+namespace {
+
+constexpr size_t kFileMax = 1'048'576;  // octets of a PEM file; more is something else
+
+Result<std::string> read_pem(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  if (file == nullptr) return std::unexpected(fail_errno(path, errno).error());
+  std::string content(kFileMax + 1, '\0');
+  content.resize(std::fread(content.data(), 1, content.size(), file.get()));
+  if (std::ferror(file.get()) != 0) return std::unexpected(fail_errno(path, errno).error());
+  if (content.size() > kFileMax) return fail(fmt::format("{}: this is no PEM file", path));
+  return content;
+}
+
+bool others_can_read(const std::string& path) {
+  struct stat facts{};
+  return ::stat(path.c_str(), &facts) == 0 && (facts.st_mode & (S_IROTH | S_IWOTH)) != 0;
+}
+
+// The text of a file named by key `path` of element `which`.
+std::string text_of(const std::string& file, const char* path, size_t which, Problems& problems) {
+  auto content = read_pem(file);
+  if (content) return std::move(*content);
+  problems.error(problems.line_of(path, which), path, content.error().message);
+  return {};
+}
+
+void check_certificate(server::ServerTls& tls, size_t which, Problems& problems) {
+  constexpr const char* kCertificate = "server.tls.certificate.certificate";
+  constexpr const char* kKey = "server.tls.certificate.key";
+  const server::CertificateFiles& files = tls.certificates[which];
+  if (files.certificate.empty() || files.key.empty()) return;  // told already
+  tls::CertificateText text;
+  text.name = files.certificate;
+  text.chain_pem = text_of(files.certificate, kCertificate, which, problems);
+  text.key_pem = text_of(files.key, kKey, which, problems);
+  if (text.chain_pem.empty() || text.key_pem.empty()) return;
+  const uint32_t line = problems.line_of(kCertificate, which);
+  if (others_can_read(files.key)) {
+    problems.warning(problems.line_of(kKey, which), kKey,
+                     fmt::format("every user of this machine can read {}: chmod o-rwx {}",
+                                 files.key, files.key));
+  }
+  tls::ServerOptions alone;
+  alone.certificates = {text};
+  const auto fine = tls::ServerContext::create(alone);
+  if (!fine) {
+    problems.error(line, kCertificate, fine.error().message);
+    return;
+  }
+  if (const auto concern = tls::concern_about(text)) {
+    problems.warning(line, kCertificate, fmt::format("{}: {}", files.certificate, *concern));
+  }
+  tls.certificate_texts.push_back(std::move(text));
+}
+
+}  // namespace
+
+void check_tls_in(Settings& settings, Problems& problems) {
+  server::ServerTls& tls = settings.server.tls;
+  const auto needs_certificate = [&](const char* path) {
+    problems.error(problems.line_of(path), path,
+                   "there is no certificate: add a [[server.tls.certificate]]");
+  };
+  if (!tls.offered()) {
+    if (!tls.listeners.empty()) needs_certificate("server.listen_tls");
+    if (tls.required) needs_certificate("server.tls.required");
+    if (!tls.client_roots.empty()) needs_certificate("server.tls.client_roots");
+    if (!tls.client_fingerprints.empty()) needs_certificate("server.tls.client_fingerprints");
+    return;
+  }
+  const size_t before = problems.errors();
+  for (size_t i = 0; i < tls.certificates.size(); ++i) check_certificate(tls, i, problems);
+  if (!tls.client_roots.empty()) {
+    tls.client_roots_pem = text_of(tls.client_roots, "server.tls.client_roots", 0, problems);
+  }
+  if (problems.errors() != before) return;
+  if (const auto made = server::make_tls_context(tls, nullptr); !made) {
+    const char* path = "server.tls.client_roots";
+    problems.error(problems.line_of(path), path,
+                   fmt::format("{}: {}", tls.client_roots, made.error().message));
+  }
+}
+
+}  // namespace ringmta::config
