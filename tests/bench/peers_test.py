@@ -61,8 +61,10 @@ def test_figures_of_the_relay_and_the_floor(lab):
     equal(list(ours)[:len(KEYS)], KEYS, "the first keys of a line")
     equal((ours["relay"], ours["size"], ours["mode"], ours["rounds"]), ("ringmta", 1024, "persist", 2), "the case")
     for key in KEYS[3:]:
-        check(ours[key] > 0, f"{key} is {ours[key]}")
-    check(ours["relay_user_us_per_message"] < ours["relay_cpu_us_per_message"], f"user time beyond all time: {ours}")
+        if key != "relay_user_us_per_message":
+            check(ours[key] > 0, f"{key} is {ours[key]}")
+    # The kernel splits user from system by its clock ticks, of which so few messages may see none.
+    check(0 <= ours["relay_user_us_per_message"] <= ours["relay_cpu_us_per_message"], f"user time beyond all time: {ours}")
     check(ours["syncs_per_message"] <= 1, f"more syncs than messages: {ours}")
     equal(floor["relay_cpu_us_per_message"], None, "CPU of no relay")
     check(floor["messages_per_s"] > 0, f"the floor: {floor}")
