@@ -132,7 +132,7 @@ def test_postfix_as_next_hop(lab):
 class Exim:
     """An Exim unpacked from its package (it cannot be installed beside Postfix), run by its own user."""
 
-    def __init__(self, lab, onward, tls="tls_advertise_hosts ="):
+    def __init__(self, lab, onward, tls="tls_advertise_hosts =", transport="hosts_avoid_tls = *"):
         self.port = free_port()
         root = pathlib.Path(os.environ["RINGMTA_EXIM_ROOT"])
         binary = root / "usr/sbin/exim4"
@@ -177,7 +177,7 @@ onward:
   driver = smtp
   port = {onward}
   allow_localhost
-  hosts_avoid_tls = *
+  {transport}
 begin retry
 * * F,1h,1s
 """)

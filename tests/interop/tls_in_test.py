@@ -16,6 +16,7 @@ import threading
 import time
 
 from harness import PATIENCE, check, equal, free_port, load, main, program, recorded, tool, until
+from next_hops_test import Exim, Postfix
 
 CERTIFICATES = pathlib.Path(os.environ["RINGMTA_CERTIFICATES"])
 NAME = "mail.example.com"
@@ -250,6 +251,32 @@ def test_postfix(lab):
     said = done.stdout + done.stderr
     check(f"Verified TLS connection established to [127.0.0.1]:{relay.port}" in said.replace("127.0.0.1[127.0.0.1]", "[127.0.0.1]"), said)
     relay.wait_for_total("server", "tls_failures", 0)
+
+
+def deliver_through(relay, port):
+    """20 mails by clear text to a server on `port`, which hands them to the relay over TLS."""
+    for number in range(20):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.sendmail("ann@load.test", [f"r{number}@sink.test"], f"Subject: {number}\r\n\r\nbody\r\n".encode())
+    relay.sink.wait_for(20)
+    for event in relay.wait_for_events("received", 20):
+        check(event["tls_version"] == "TLSv1.3" and event["protocol"] == "ESMTPS", f"over TLS: {event}")
+
+
+def test_postfix_hands_mail_in(lab):
+    relay = relay_with(lab, "mail_ecdsa", "mail_rsa", tls="required = true")
+    postfix = Postfix(lab, relay.port, f"smtp_tls_security_level = verify\nsmtp_tls_verify_cert_match = {NAME}\n"
+                                       f"smtp_tls_CAfile = {CERTIFICATES}/root.pem\n")
+    try:
+        deliver_through(relay, postfix.port)
+    finally:
+        postfix.stop()
+
+
+def test_exim_hands_mail_in(lab):
+    relay = relay_with(lab, "mail_ecdsa", "mail_rsa", tls="required = true")
+    exim = Exim(lab, relay.port, transport="hosts_require_tls = *")
+    deliver_through(relay, exim.port)
 
 
 def test_tls_can_be_required(lab):
