@@ -177,7 +177,7 @@ void SinkWorker::received_sealed(Connection& connection, Bytes data) {
       const Bytes rest = step.plaintext.subspan(taken);
       if (rest.empty()) continue;
       connection.tls->unread(rest);
-      if (session.want() != SinkSession::Want::hold || connection.held) return;
+      if (session.want() != SinkSession::Want::hold) return;
       connection.paused = true;
       io_->pause(connection.stream, data);
       return;
@@ -195,7 +195,8 @@ void SinkWorker::received(Connection& connection, Bytes data) {
     return;
   }
   const size_t taken = connection.session.receive(as_text(data));
-  if (connection.session.want() == SinkSession::Want::hold && !connection.held) {
+  // Also when it is held already: what came in the turn in which the hold began is given back, too.
+  if (connection.session.want() == SinkSession::Want::hold) {
     connection.paused = true;
     io_->pause(connection.stream, data.subspan(taken));
   }
