@@ -28,8 +28,8 @@ Settings only_dkim_key(const Settings& from, size_t which) {
   return settings;
 }
 const client::Security& of_last_route(const Settings& s) {
-  static const client::Security kNone;
-  return s.client.routes.empty() ? kNone : s.client.routes.back();
+  static const client::Security none;
+  return s.client.routes.empty() ? none : s.client.routes.back();
 }
 size_t count_rules(const Settings& s) { return s.queue.retry_rules.size(); }
 Settings only_rule(const Settings& from, size_t which) {

@@ -14,12 +14,12 @@ namespace ringmta::sasl {
 namespace {
 
 const ScramKey& key_of_this_process() {
-  static const ScramKey kKey = [] {
+  static const ScramKey key_of_this_process = [] {
     ScramKey key{};
     RINGMTA_ASSERT(getrandom(key.data(), key.size(), 0) == static_cast<ssize_t>(key.size()));
     return key;
   }();
-  return kKey;
+  return key_of_this_process;
 }
 
 }  // namespace

@@ -207,12 +207,12 @@ class UsersParser final {
     users_->iterations_ = most(iterations_, kIterationsDefault);
     users_->salt_size_ = std::min<size_t>(most(salts_, size_t{16}), sizeof(ScramKey));
     if (!users_->has_secret_) {  // better than none; see check's warning
-      static const ScramKey kOfThisProcess = [] {
+      static const ScramKey of_this_process = [] {
         ScramKey key{};
         static_cast<void>(getrandom(key.data(), key.size(), 0));
         return key;
       }();
-      users_->secret_ = kOfThisProcess;
+      users_->secret_ = of_this_process;
     }
     return users_;
   }

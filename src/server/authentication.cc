@@ -31,7 +31,7 @@ constexpr std::array kServed = {sasl::Mechanism::scram_sha_256_plus, sasl::Mecha
 
 // As EHLO lists them, for each subset of kServed; sessions hold views of these.
 const std::array<std::string, 1U << kServed.size()>& lists_of_mechanisms() {
-  static const auto kLists = [] {
+  static const auto all_lists = [] {
     std::array<std::string, 1U << kServed.size()> lists;
     for (size_t set = 0; set < lists.size(); ++set) {
       for (size_t i = 0; i < kServed.size(); ++i) {
@@ -42,7 +42,7 @@ const std::array<std::string, 1U << kServed.size()>& lists_of_mechanisms() {
     }
     return lists;
   }();
-  return kLists;
+  return all_lists;
 }
 
 std::string_view list_of(const std::vector<sasl::Mechanism>& mechanisms, bool binding) {
