@@ -153,6 +153,19 @@ socket = "{self.control}"
         wait_for_port(port, process, "the relay")
         return port, process
 
+    def tls_settings(self):
+        """A self-signed certificate made here, and where to listen with TLS from the first octet."""
+        if self.options.tls == "off":
+            return ""
+        algorithm = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]}[self.options.tls_key]
+        pem, key = self.directory / "tls.pem", self.directory / "tls.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", *algorithm, "-nodes", "-subj", "/CN=bench.test",
+                        "-addext", "subjectAltName=DNS:bench.test", "-days", "30", "-keyout", key, "-out", pem],
+                       check=True, capture_output=True)
+        self.tls_port = free_port()
+        return (f'listen_tls = ["127.0.0.1:{self.tls_port}"]\n'
+                f'[[server.tls.certificate]]\ncertificate = "{pem}"\nkey = "{key}"')
+
     def dkim_keys(self):
         """A new key of each kind; all of them sign every message."""
         sections = ""
