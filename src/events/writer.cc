@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The event file of one shard: when a write begins, and what follows from how it ended.
 //
-// States: `checking` the last octet of a file just opened (does it end in the middle of a line,
-// from a crash or a full disk?), `ready`, `writing`, `backing_off` after a failed write. Only in
-// `ready` does flush() begin a write: at once when a chunk is full, else when the oldest line has
-// waited for EventOptions::flush_after.
+// States: `ready`, `writing`, `backing_off` after a failed write. Only in `ready` does flush()
+// begin a write: at once when a chunk is full, else when the oldest line has waited for
+// EventOptions::flush_after.
 #include "ringmta/events/writer.h"
 
 #include <algorithm>
@@ -28,7 +27,7 @@ namespace {
 constexpr Milliseconds kRetryAfter = seconds(1);
 constexpr Milliseconds kWarnEvery = minutes(1);
 
-enum Number : uint32_t { kWritten, kTailRead, kFlushDue, kRetryDue };
+enum Number : uint32_t { kWritten, kFlushDue, kRetryDue };
 
 ring::Token token(Number number) {
   return ring::Token::make(shard::kind(shard::Owner::events), number);
@@ -41,7 +40,7 @@ iovec part(const char* begin, size_t size) { return {const_cast<char*>(begin), s
 }  // namespace
 
 struct Writer::Impl {
-  enum class State : uint8_t { checking, ready, writing, backing_off };
+  enum class State : uint8_t { ready, writing, backing_off };
 
   Impl(shard::Loop& its_loop, const EventOptions& its_options, std::string_view hostname,
        ShardId shard)
@@ -54,8 +53,6 @@ struct Writer::Impl {
   }
 
   Status open();
-  void check_tail();
-  void on_tail(int32_t result);
   void begin_write();
   void on_written(int32_t result);
   void on_octets_written(size_t octets);
@@ -70,12 +67,10 @@ struct Writer::Impl {
   EventCounters counters;
 
   ring::FileId file{};
-  ring::FileId tail_file{};  // the same file, open for reading while `checking`
-  std::array<std::byte, 1> tail{};
   State state = State::ready;
   bool reopen_wanted = false;
   bool failing = false;  // since the last write that succeeded
-  bool torn = false;     // the file ends within a line: a line feed goes first
+  bool torn = false;     // we left the file within a line: a line feed goes first
   size_t begin = 0;      // of the first chunk, where that begins which is not yet written
   uint64_t first_lines_written = 0;  // of the first chunk
   size_t prefix = 0;   // octets of the write in flight that are the line feed for `torn`
@@ -91,28 +86,12 @@ Status Writer::Impl::open() {
   if (!opened) return std::unexpected(std::move(opened.error()));
   if (file) loop.io().close_file(file);
   file = *opened;
-  torn = false;
   state = State::ready;
-  check_tail();
+  if (torn) {  // unless it is a new file
+    const Result<uint64_t> size = loop.io().file_size(file);
+    torn = !size || *size > 0;
+  }
   return {};
-}
-
-// A file that cannot be looked at (no right to read it) is taken for whole.
-void Writer::Impl::check_tail() {
-  const Result<uint64_t> size = loop.io().file_size(file);
-  if (!size || *size == 0) return;
-  const Result<ring::FileId> opened = loop.io().open_file(options.file, ring::OpenMode::read);
-  if (!opened) return;
-  tail_file = *opened;
-  state = State::checking;
-  loop.io().read_file(tail_file, tail, *size - 1, token(kTailRead));
-}
-
-void Writer::Impl::on_tail(int32_t result) {
-  loop.io().close_file(std::exchange(tail_file, {}));
-  torn = result == 1 && tail[0] != std::byte{'\n'};
-  state = State::ready;
-  if (reopen_wanted) reopen_now();
 }
 
 void Writer::Impl::begin_write() {
@@ -239,8 +218,6 @@ Writer::~Writer() {
   if (impl.state == Impl::State::writing) {
     // The kernel may still read it, however late: this memory is never given back.
     never_given_back(impl.chunks.take_first_memory().release());
-  } else if (impl.state == Impl::State::checking) {
-    never_given_back(impl_.release());  // likewise: `tail` is being written to
   } else {
     impl.loop.io().close_file(impl.file);
   }
@@ -264,8 +241,6 @@ void Writer::on_event(const ring::Event& event) {
   switch (event.token.index()) {
     case kWritten:
       return impl_->on_written(event.result);
-    case kTailRead:
-      return impl_->on_tail(event.result);
     case kRetryDue:
       if (impl_->state == Impl::State::backing_off) impl_->state = Impl::State::ready;
       return;
@@ -287,14 +262,10 @@ bool Writer::flush() {
 void Writer::reopen() {
   if (impl_ == nullptr) return;
   impl_->reopen_wanted = true;
-  if (impl_->state == Impl::State::ready || impl_->state == Impl::State::backing_off) {
-    impl_->reopen_now();
-  }
+  if (impl_->state != Impl::State::writing) impl_->reopen_now();
 }
 
-bool Writer::idle() const {
-  return impl_ == nullptr || (impl_->chunks.empty() && impl_->state != Impl::State::checking);
-}
+bool Writer::idle() const { return impl_ == nullptr || impl_->chunks.empty(); }
 
 const EventCounters& Writer::counters() const {
   static constexpr EventCounters kNone{};

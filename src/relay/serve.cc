@@ -133,6 +133,9 @@ Status Supervisor::start() {
     }
   }
   if (Status fine = recover_spool(); !fine) return fine;
+  if (Status fine = events::end_last_line(settings_.events.file); !fine) {
+    log(LogLevel::warning, "events: {}; its last line is not whole", fine.error().message);
+  }
   if (Status fine = start_shards(); !fine) return fine;
   return open_doors();
 }

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "ringmta/base/assert.h"
+#include "ringmta/ring/disk.h"
 
 namespace ringmta::ring {
 
@@ -28,14 +29,6 @@ Event Io::Impl::run(const Operation& operation) {
   --open[operation.file].in_flight;
   std::string& content = *operation.content;
   Event event{operation.token, {}, {}, 0, EventKind::file_done};
-  if (!operation.into.empty()) {
-    const std::string_view found =
-        std::string_view(content).substr(std::min<uint64_t>(operation.offset, content.size()));
-    const size_t count = std::min(found.size(), operation.into.size());
-    std::memcpy(operation.into.data(), found.data(), count);
-    event.result = static_cast<int32_t>(count);
-    return event;
-  }
   std::string octets;
   for (const iovec& part : operation.parts) {
     octets.append(static_cast<const char*>(part.iov_base), part.iov_len);
@@ -78,15 +71,26 @@ void Io::write_file(FileId file, std::span<const iovec> parts, uint64_t, Durabil
   Impl::OpenFile& open = impl_->open.at(file.index);
   ++open.in_flight;
   ++impl_->writes_begun;
-  impl_->asked.push_back({open.content, {parts.begin(), parts.end()}, {}, 0, token, file.index});
-}
-
-void Io::read_file(FileId file, MutableBytes into, uint64_t offset, Token token) {
-  Impl::OpenFile& open = impl_->open.at(file.index);
-  ++open.in_flight;
-  impl_->asked.push_back({open.content, {}, into, offset, token, file.index});
+  impl_->asked.push_back({open.content, {parts.begin(), parts.end()}, token, file.index});
 }
 
 void Io::ring_doorbell() {}
+
+namespace disk {
+
+Result<uint64_t> size(const std::string& path) { return (*ScriptedDisk::current())[path].size(); }
+
+Result<std::vector<std::byte>> read(const std::string& path, uint64_t offset, uint64_t length) {
+  const Bytes all = as_bytes((*ScriptedDisk::current())[path]);
+  const Bytes wanted = all.subspan(offset, length);
+  return std::vector<std::byte>(wanted.begin(), wanted.end());
+}
+
+Status overwrite(const std::string& path, uint64_t offset, Bytes data) {
+  (*ScriptedDisk::current())[path].replace(offset, data.size(), as_text(data));
+  return {};
+}
+
+}  // namespace disk
 
 }  // namespace ringmta::ring

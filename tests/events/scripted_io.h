@@ -19,6 +19,11 @@ struct ScriptedDisk {
   std::map<std::string, Content> files;
   std::deque<int32_t> writes;  // results to come: at most so many octets, or -errno; none: all
   bool refuse_to_open = false;
+  // The one that the calls of ring/disk.h mean.
+  static ScriptedDisk*& current() {
+    static ScriptedDisk* disk = nullptr;
+    return disk;
+  }
   std::string& operator[](const std::string& path) {
     Content& content = files[path];
     if (content == nullptr) content = std::make_shared<std::string>();
@@ -29,9 +34,7 @@ struct ScriptedDisk {
 struct Io::Impl {
   struct Operation {
     ScriptedDisk::Content content;
-    std::vector<iovec> parts;  // to write
-    MutableBytes into;         // or to read
-    uint64_t offset = 0;
+    std::vector<iovec> parts;
     Token token;
     uint32_t file = 0;
   };

@@ -110,6 +110,7 @@ Names recipients_of_good_lines(const std::string& content) {
 
 class WriterTest : public ::testing::Test {
  protected:
+  WriterTest() { ring::ScriptedDisk::current() = &disk_; }
   ring::ScriptedDisk disk_;
   std::string& content() { return disk_[kPath]; }
 };
@@ -346,6 +347,7 @@ TEST_F(WriterTest, ALineBiggerThanAChunkIsWritten) {
 
 TEST_F(WriterTest, AFileThatEndsWithinALineGetsALineFeedFirst) {
   content() = "{\"event\":\"received\",\"recip";
+  ASSERT_TRUE(end_last_line(kPath));
   Shard shard(disk_);
   shard.record("a@x");
   shard.finish();
@@ -361,6 +363,7 @@ TEST_F(WriterTest, AFileThatEndsWithALineIsJustContinued) {
     shard.record("a@x");
     shard.finish();
   }
+  ASSERT_TRUE(end_last_line(kPath));
   Shard shard(disk_, 1);
   shard.record("b@x");
   shard.finish();
@@ -393,6 +396,19 @@ TEST_F(WriterTest, RotationDuringAWriteSplitsNothing) {
   shard.finish();
   EXPECT_EQ(recipients(disk_["/rotated"]), (Names{"a@x"}));
   EXPECT_EQ(recipients(content()), (Names{"b@x"}));
+}
+
+TEST_F(WriterTest, OurFragmentIsEndedThoughTheSameFileIsOpenedAnew) {
+  Shard shard(disk_);
+  shard.record("a@x");
+  shard.record("b@x");
+  disk_.writes = {250, -ENOSPC};  // within the second line, then nothing for a while
+  shard.turn_after(kFlushAfter);
+  shard.turn();
+  shard.turn();
+  shard.writer().reopen();
+  shard.finish();
+  EXPECT_EQ(recipients_of_good_lines(content()), (Names{"a@x", "b@x"}));
 }
 
 TEST_F(WriterTest, WhenTheNewFileCannotBeOpenedTheOldOneGoesOn) {

@@ -55,6 +55,9 @@ bool Machine::start(const std::string& configuration) {
   life.recovery = std::move(*recovery);
   findings_ = life.recovery->report().findings;
   recovered_ = life.recovery->report().messages;
+  if (Status fine = events::end_last_line(life.settings.events.file); !fine) {
+    return fails(fine.error());
+  }
   const relay::Shared shared{life.settings,  life.exchange,    *life.clients,
                              *life.auth,     life.credentials, life.recovery.get(),
                              life.snapshots, life.ticket_keys};

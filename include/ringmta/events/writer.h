@@ -37,6 +37,11 @@ struct EventCounters {
   uint64_t memory_octets = 0;   // chunks held now
 };
 
+// Before any shard writes to it: a file that ends within a line gets a line feed. (A shard could
+// not tell such an end from another shard's write under way.) Blocks. A file that is not there, or
+// that cannot be read, is left as it is.
+Status end_last_line(const std::string& file);
+
 class Writer final {
  public:
   // Opens the file (created with mode 0640 if absent). With an empty file name everything below
