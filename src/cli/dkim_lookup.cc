@@ -2,9 +2,6 @@
 // A loop of its own for one question.
 #include "dkim_lookup.h"
 
-#include <fstream>
-#include <sstream>
-
 #include "ringmta/shard/loop.h"
 
 namespace ringmta::cli {
@@ -24,19 +21,12 @@ void read(const dns::RecordSet& records, Answer& answer) {
   while (const auto data = reader.next()) answer.text.records.emplace_back(as_text(*data));
 }
 
-std::vector<SocketAddress> system_servers() {
-  std::ifstream file("/etc/resolv.conf");
-  std::stringstream text;
-  text << file.rdbuf();
-  return dns::parse_resolv_conf(text.str()).servers;
-}
-
 }  // namespace
 
 Result<TextRecords> look_up_text(const std::string& name, dns::ResolverOptions options) {
   const Result<dns::Name> parsed = dns::Name::parse(name);
   if (!parsed) return std::unexpected(parsed.error());
-  if (options.servers.empty()) options.servers = system_servers();
+  if (options.servers.empty()) options.servers = dns::system_resolv_conf().servers;
   ring::IoOptions io_options;
   io_options.entries = 64;
   io_options.receive_buffers = 16;

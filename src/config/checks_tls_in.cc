@@ -6,13 +6,9 @@
 // that has ended, a key that others can read) is a warning, since a relay that does not start takes
 // no mail at all.
 #include <fmt/format.h>
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <memory>
 
 #include "checks.h"
+#include "files.h"
 #include "ringmta/server/server.h"
 
 namespace ringmta::config {
@@ -20,25 +16,9 @@ namespace {
 
 constexpr size_t kFileMax = 1'048'576;  // octets of a PEM file; more is something else
 
-Result<std::string> read_pem(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
-                                                             std::fclose);
-  if (file == nullptr) return std::unexpected(fail_errno(path, errno).error());
-  std::string content(kFileMax + 1, '\0');
-  content.resize(std::fread(content.data(), 1, content.size(), file.get()));
-  if (std::ferror(file.get()) != 0) return std::unexpected(fail_errno(path, errno).error());
-  if (content.size() > kFileMax) return fail(fmt::format("{}: this is no PEM file", path));
-  return content;
-}
-
-bool others_can_read(const std::string& path) {
-  struct stat facts{};
-  return ::stat(path.c_str(), &facts) == 0 && (facts.st_mode & (S_IROTH | S_IWOTH)) != 0;
-}
-
 // The text of a file named by key `path` of element `which`.
 std::string text_of(const std::string& file, const char* path, size_t which, Problems& problems) {
-  auto content = read_pem(file);
+  auto content = read_file(file, kFileMax);
   if (content) return std::move(*content);
   problems.error(problems.line_of(path, which), path, content.error().message);
   return {};
@@ -55,7 +35,7 @@ void check_certificate(server::ServerTls& tls, size_t which, Problems& problems)
   text.key_pem = text_of(files.key, kKey, which, problems);
   if (text.chain_pem.empty() || text.key_pem.empty()) return;
   const uint32_t line = problems.line_of(kCertificate, which);
-  if (others_can_read(files.key)) {
+  if (is_open_to_all(files.key)) {
     problems.warning(problems.line_of(kKey, which), kKey,
                      fmt::format("every user of this machine can read {}: chmod o-rwx {}",
                                  files.key, files.key));

@@ -3,15 +3,10 @@
 #include <algorithm>
 
 #include "checks.h"
+#include "ringmta/base/bytes.h"
 
 namespace ringmta::config {
 namespace {
-
-void lower_case(std::string& text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-}
 
 bool has_loopback(const Network& network) {
   return network.contains(*parse_socket_address("127.0.0.1", 0)) ||
@@ -71,11 +66,11 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
     std::erase_if(settings.mx.refused_addresses, has_loopback);
   }
   for (queue::Route& route : settings.queue.routes) {
-    for (std::string& domain : route.domains) lower_case(domain);
+    for (std::string& domain : route.domains) domain = lower(domain);
   }
   fit_tls_out(settings);
   for (queue::RetryRule& rule : settings.queue.retry_rules) {
-    for (std::string& domain : rule.domains) lower_case(domain);
+    for (std::string& domain : rule.domains) domain = lower(domain);
   }
 }
 

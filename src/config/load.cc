@@ -9,11 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <memory>
 #include <utility>
 
 #include "checks.h"
+#include "files.h"
 #include "key.h"
 #include "problems.h"
 #include "ringmta/config/closest.h"
@@ -59,22 +58,11 @@ std::string place(std::string_view section) {
                                                : fmt::format("in [{}]", section);
 }
 
-Result<std::string> read_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
-                                                             std::fclose);
-  std::string content;
-  char buffer[65536];
-  if (file != nullptr) {
-    while (const size_t count = std::fread(buffer, 1, sizeof buffer, file.get())) {
-      content.append(buffer, count);
-    }
-  }
-  if (file != nullptr && std::ferror(file.get()) == 0) return content;
-  const int code = errno;
-  Error error = fail_errno("cannot be read", code).error();
-  if (code == ENOENT) error.message += "; name the configuration with -c FILE";
-  if (code == EACCES) error.message += "; run this as root or as the relay's user";
-  return std::unexpected(std::move(error));
+std::string unreadable(const Error& error) {
+  std::string text = fail_errno("cannot be read", error.code).error().message;
+  if (error.code == ENOENT) text += "; name the configuration with -c FILE";
+  if (error.code == EACCES) text += "; run this as root or as the relay's user";
+  return text;
 }
 
 class Walk final {
@@ -239,7 +227,7 @@ Loaded load(const std::string& file, const Machine& machine) {
   Loaded loaded;
   loaded.file = file;
   loaded.settings = default_settings();
-  loaded.errors.push_back({0, "", content.error().message});
+  loaded.errors.push_back({0, "", unreadable(content.error())});
   return loaded;
 }
 

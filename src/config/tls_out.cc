@@ -4,13 +4,12 @@
 //
 // Files are read when the configuration is, so a mistake shows then and not when mail waits.
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "checks.h"
+#include "files.h"
+#include "ringmta/base/bytes.h"
 #include "ringmta/sasl/mechanism.h"
 #include "ringmta/tls/context.h"
 
@@ -24,12 +23,6 @@ using client::TlsPolicy;
 constexpr const char* kSystemRoots[] = {"/etc/ssl/certs/ca-certificates.crt",
                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
 
-void lower_case(std::string& text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-}
-
 // Equal for what is equal: it is part of a site's name.
 std::string label_of(const TlsOptions& tls) {
   std::string label = fmt::format("tls {}", to_text(tls.policy));
@@ -37,20 +30,6 @@ std::string label_of(const TlsOptions& tls) {
   if (!tls.roots_file.empty()) label += ", roots " + tls.roots_file;
   if (!tls.certificate_file.empty()) label += ", certificate " + tls.certificate_file;
   return label;
-}
-
-Result<std::string> read(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return fail_errno(path, errno);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file.good() && !file.eof()) return fail(path + ": cannot be read");
-  return text.str();
-}
-
-bool is_open_to_all(const std::string& path) {
-  struct stat about{};
-  return ::stat(path.c_str(), &about) == 0 && (about.st_mode & 0007) != 0;
 }
 
 class Files final {
@@ -90,7 +69,7 @@ class Files final {
       return;
     }
     for (const char* path : kSystemRoots) {
-      if (auto text = read(path)) {
+      if (auto text = read_file(path)) {
         tls.roots_pem = std::move(*text);
         return;
       }
@@ -109,7 +88,7 @@ class Files final {
   }
 
   void into(std::string& text, const std::string& path, const char* key) {
-    auto found = read(path);
+    auto found = read_file(path);
     if (found) {
       text = std::move(*found);
     } else {
@@ -175,7 +154,7 @@ void fit_tls_out(Settings& settings) {
   }
   settings.queue.connection_rules.clear();
   for (client::SecurityRule& rule : client.rules) {
-    for (std::string& domain : rule.domains) lower_case(domain);
+    for (std::string& domain : rule.domains) domain = lower(domain);
     settings.queue.connection_rules.push_back({rule.domains, label_of(rule.security.tls)});
   }
 }

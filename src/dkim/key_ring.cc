@@ -14,12 +14,6 @@ std::string_view parent(std::string_view domain) {
   return dot == std::string_view::npos ? std::string_view() : domain.substr(dot + 1);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), ascii_lower);
-  return result;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<KeyRing>> KeyRing::load(const Options& options) {

@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 namespace ringmta::dns {
 namespace {
@@ -49,6 +51,13 @@ Result<SocketAddress> parse_server(std::string_view text) {
     return fail(fmt::format("'{}' is not the address of a DNS server", text));
   }
   return server;
+}
+
+ResolvConf system_resolv_conf() {
+  std::ifstream file("/etc/resolv.conf");
+  std::stringstream text;
+  text << file.rdbuf();
+  return parse_resolv_conf(text.str());
 }
 
 }  // namespace ringmta::dns

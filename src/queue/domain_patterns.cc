@@ -7,12 +7,6 @@
 
 namespace ringmta::queue {
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = ascii_lower(c);
-  return result;
-}
-
 std::string_view domain_of(std::string_view address) {
   // A domain has no "@", a quoted local part may.
   const size_t at = address.rfind('@');

@@ -26,8 +26,6 @@ class DomainPatterns final {
   std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>> rules_;
 };
 
-std::string lower(std::string_view text);  // ASCII
-
 // What stands behind the last "@", in the case given; empty when there is none.
 std::string_view domain_of(std::string_view address);
 

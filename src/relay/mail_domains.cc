@@ -4,9 +4,6 @@
 
 #include "mail_domains.h"
 
-#include <fstream>
-#include <sstream>
-
 #include "ringmta/base/log.h"
 #include "ringmta/dns/resolv_conf.h"
 
@@ -95,10 +92,7 @@ bool MailDomains::run() {
 void complete_dns_settings(config::Settings& settings) {
   dns::ResolverOptions& resolver = settings.resolver;
   if (resolver.servers.empty()) {
-    std::ifstream file("/etc/resolv.conf");
-    std::stringstream text;
-    text << file.rdbuf();
-    dns::ResolvConf conf = dns::parse_resolv_conf(text.str());
+    dns::ResolvConf conf = dns::system_resolv_conf();
     for (const std::string& line : conf.ignored)
       log(LogLevel::warning, "/etc/resolv.conf: {}", line);
     resolver.servers = std::move(conf.servers);

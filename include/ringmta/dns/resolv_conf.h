@@ -22,6 +22,7 @@ struct ResolvConf {
 
 // "nameserver" lines only: search lists have no place in mail, which has full names.
 ResolvConf parse_resolv_conf(std::string_view text);
+ResolvConf system_resolv_conf();  // of /etc/resolv.conf; blocks
 
 // A configured server: "192.0.2.53", "[2001:db8::53]:5353", "127.0.0.1:5300".
 Result<SocketAddress> parse_server(std::string_view text);
