@@ -22,10 +22,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../src/relay/exchange.h"
-#include "../src/relay/shard_relay.h"
-#include "ringmta/config/load.h"
-#include "ringmta/ring/disk.h"
+#include "../tests/simulation/machine.h"
 #include "ringmta/sim/world.h"
 
 namespace {
@@ -78,6 +75,8 @@ struct Options {
 
 constexpr const char* kConfiguration = R"(
 hostname = "relay.sim"
+[shards]
+count = 1
 [server]
 listen = ["127.0.0.1:2525"]
 message_size_max = "2MiB"
@@ -275,30 +274,13 @@ void run(const Options& options) {
   world_options.network.window_octets = 1 << 20;
   world_options.disk.latency_us_min = world_options.disk.latency_us_max = 250;
   sim::World world(world_options);
-  const config::Machine hardware{{0}, 4ULL << 30, 100'000};
-  const config::Loaded loaded = config::parse(kConfiguration, "hot_path.toml", hardware);
-  for (const config::Problem& problem : loaded.errors) {
-    std::fprintf(stderr, "hot_path: %s\n", config::text(loaded, problem).c_str());
+  simulation::Machine machine(world);
+  if (!machine.start(kConfiguration)) {
+    std::fprintf(stderr, "hot_path: %s\n", machine.why().c_str());
+    std::abort();
   }
-  RINGMTA_ASSERT(loaded.errors.empty());
-  const config::Settings& settings = loaded.settings;
-  RINGMTA_ASSERT(ring::disk::make_directory(settings.spool.directory));
-  auto recovery = spool::recover(settings.spool.directory, 1, 1);
-  RINGMTA_ASSERT(recovery);
-  relay::Exchange exchange(1);
-  auto clients = std::make_unique<server::ClientTable>();
-  std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots(1);
-  server::AuthShared auth(false);
-  client::Credentials credentials;
-  const tls::TicketKeys ticket_keys;
-  const relay::Shared shared{settings,    exchange,        *clients,  auth,
-                             credentials, recovery->get(), snapshots, ticket_keys};
-  auto made = relay::ShardRelay::create(shared, ShardId{0}, -1);
-  RINGMTA_ASSERT(made);
-  relay::ShardRelay& relay = **made;
-  exchange.attach(ShardId{0}, relay.loop());
+  relay::ShardRelay& relay = machine.shard(0);
   world.drive(relay.loop().io(), &relay.loop(), turn_warming);
-  RINGMTA_ASSERT(relay.listen());
   relay.queue().set_route_addresses(
       0, {{"127.0.0.1:2526", *parse_socket_address("127.0.0.1:2526", 0)}});
 

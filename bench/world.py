@@ -17,21 +17,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/world")]
 
-SECTIONS = """
-[client]
-deliver_to_loopback = true
-host_retry_after = "5s"
-host_retry_longest = "10s"
-[client.timeouts]
-greeting = "5s"
-[mx]
-port = {smtp_port}
-inet6 = false
-connections_max = {per_site}
-[dns]
-servers = ["127.0.0.1:{dns_port}"]
-"""
-
 
 def cpu_seconds(pid):
     return sum(int((task / "schedstat").read_text().split()[0])
@@ -44,7 +29,7 @@ def run(options, only):
     lab = Lab()
     try:
         world = World(lab, domains=options.domains, addresses=options.addresses, only=only)
-        sections = SECTIONS.format(smtp_port=world.smtp_port, dns_port=world.dns_port, per_site=options.per_site)
+        sections = world.relay_sections(options.per_site, host_retry=("5s", "10s"), greeting="5s")
         relay = lab.relay(None, shards=options.shards, sections=sections,
                           retry=f'expire_after = "{options.expire}s"')
         pid = relay.process.pid()

@@ -13,6 +13,8 @@ import pathlib
 import pwd
 import subprocess
 
+from postfix_services import postfix_services
+
 from .ends import Trouble, installed
 
 NAME = "postfix"
@@ -69,26 +71,7 @@ initial_destination_concurrency = {min(20, place.options.sessions)}
 smtp_connection_cache_destinations = [127.0.0.1]:{place.sink_port}
 smtp_connection_reuse_time_limit = 600s
 """)
-        (etc / "master.cf").write_text(f"""
-127.0.0.1:{place.port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-proxymap unix - - n - - proxymap
-flush unix n - n 1000? 0 flush
-""")
+        (etc / "master.cf").write_text(postfix_services(place.port))
         done = subprocess.run([installed("postfix", "postfix"), "-c", etc, "check"], capture_output=True, text=True,
                               timeout=60, check=False)
         if done.returncode != 0:

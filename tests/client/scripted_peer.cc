@@ -10,10 +10,6 @@ namespace {
 constexpr uint8_t kListener = 1, kSession = 2;
 constexpr std::string_view kRaw = "!raw ";  // an octet of a reply that drips
 
-uint64_t key_of(ring::StreamId stream) {
-  return static_cast<uint64_t>(stream.index) << 32 | stream.generation;
-}
-
 bool take_suffix(std::string& text, std::string_view suffix) {
   if (!text.ends_with(suffix)) return false;
   text.resize(text.size() - suffix.size());
@@ -78,10 +74,10 @@ void ScriptedPeer::on_event(const ring::Event& event) {
     if (script.implicit_tls) begin_tls(*session);
     session->greeting = full ? "421 4.7.0 too many connections!drop" : script.greeting;
     if (!script.implicit_tls) say(*session, session->greeting);
-    sessions_[key_of(event.stream)] = std::move(session);
+    sessions_[event.stream] = std::move(session);
     return;
   }
-  const auto found = sessions_.find(key_of(event.stream));
+  const auto found = sessions_.find(event.stream);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
   switch (event.kind) {

@@ -109,7 +109,7 @@ class ScriptedPeer final {
   void close(Session& session, ring::CloseMode mode);
 
   std::unique_ptr<ring::Io> io_;
-  std::map<uint64_t, std::unique_ptr<Session>> sessions_;
+  std::map<ring::StreamId, std::unique_ptr<Session>> sessions_;
 };
 
 }  // namespace ringmta::client

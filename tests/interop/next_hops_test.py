@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from harness import check, equal, free_port, listening, load, main, tool, until
+from postfix_services import postfix_services
 
 COUNT = 200
 
@@ -75,29 +76,7 @@ smtp_host_lookup = native
 disable_dns_lookups = yes
 {more}
 """)
-        services = f"""
-127.0.0.1:{self.port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-proxymap unix - - n - - proxymap
-tlsmgr unix - - n 1000? 1 tlsmgr
-flush unix n - n 1000? 0 flush
-"""
-        (self.etc / "master.cf").write_text(services)
+        (self.etc / "master.cf").write_text(postfix_services(self.port))
         self.log = lab.directory / "postfix.log"
         self.command("check")
         self.command("start")

@@ -15,10 +15,6 @@ constexpr uint8_t kListener = 1, kSession = 2;
 constexpr Milliseconds kGrey = seconds(60);
 constexpr std::string_view kHangUp = "!";  // behind a reply: the connection ends with it
 
-uint64_t key_of(ring::StreamId stream) {
-  return static_cast<uint64_t>(stream.index) << 32 | stream.generation;
-}
-
 std::string_view between_brackets(std::string_view line) {
   const size_t begin = line.find('<');
   const size_t end = line.find('>', begin);
@@ -102,13 +98,12 @@ void Hosts::on_accepted(const ring::Event& event) {
   auto session = std::make_unique<Session>();
   session->host = hosts_[event.token.index()].get();
   session->stream = event.stream;
-  ++report_.connections;
   ++session->host->open;
   ++sites_[session->host->site].open;
   io_->own(event.stream, ring::Token::make(kSession));
   io_->read(event.stream);
   Session& made = *session;
-  sessions_[key_of(event.stream)] = std::move(session);
+  sessions_[event.stream] = std::move(session);
   if (made.host->open > made.host->manners.connections_max) {
     reply(made, std::string("421 4.7.0 too many connections\r\n") += kHangUp);
   } else if (!struck(made)) {
@@ -119,7 +114,7 @@ void Hosts::on_accepted(const ring::Event& event) {
 void Hosts::on_event(const ring::Event& event) {
   using ring::EventKind;
   if (event.kind == EventKind::accepted) return on_accepted(event);
-  const auto found = sessions_.find(key_of(event.stream));
+  const auto found = sessions_.find(event.stream);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
   switch (event.kind) {
@@ -244,7 +239,6 @@ void Hosts::on_line(Session& session, std::string_view line) {
     session.from = between_brackets(line);
     session.to.clear();
     session.content.clear();
-    ++report_.transactions;
     return reply(session, "250 2.1.0 ok\r\n");
   }
   if (line.starts_with("RCPT TO:")) return on_recipient(session, line);
@@ -306,7 +300,6 @@ void Hosts::take(Session& session) {
   for (const std::string& address : session.to) {
     ledger_.took(number, address, session.content, io_->now());
     session.taken.push_back({number, address, false});
-    ++report_.copies;
   }
 }
 

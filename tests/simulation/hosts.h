@@ -36,10 +36,6 @@ struct Manners {
   uint32_t connections_max = 1000;  // more: 421
 };
 
-struct HostReport {
-  uint64_t connections = 0, transactions = 0, copies = 0;
-};
-
 class Hosts final {
  public:
   Hosts(sim::World& world, Ledger& ledger, uint64_t seed);
@@ -51,9 +47,6 @@ class Hosts final {
     slack_ = slack;
   }
   void set_trouble(bool trouble) { trouble_ = trouble; }
-  size_t open() const { return sessions_.size(); }
-  const HostReport& report() const { return report_; }
-  ring::Io& io() { return *io_; }
 
  private:
   struct Host {
@@ -85,7 +78,6 @@ class Hosts final {
     uint64_t chunk_left = 0;
     bool hello = false, mail = false, data = false, chunk = false, last = false;
     bool is_sending = false, ending = false, gone = false, deaf = false, counted = true;
-    uint32_t unanswered = 0;  // commands that came before the reply to one was sent
   };
 
   void turn();
@@ -112,11 +104,10 @@ class Hosts final {
   std::unique_ptr<ring::Io> io_;
   std::vector<std::unique_ptr<Host>> hosts_;  // by the number in their listener's token
   std::map<uint32_t, Site> sites_;
-  std::map<uint64_t, std::unique_ptr<Session>> sessions_;
+  std::map<ring::StreamId, std::unique_ptr<Session>> sessions_;
   uint32_t limit_ = UINT32_MAX;
   Milliseconds slack_{};
   bool trouble_ = false;
-  HostReport report_;
 };
 
 }  // namespace ringmta::simulation

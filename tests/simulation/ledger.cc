@@ -169,15 +169,4 @@ std::vector<std::string> Ledger::violations(Milliseconds window) const {
   return found;
 }
 
-size_t Ledger::unfinished() const {
-  size_t count = 0;
-  for (const Mail& mail : mails) {
-    if (mail.fate != Mail::Fate::kept) continue;
-    for (const Recipient& recipient : mail.recipients) {
-      if (recipient.copies.empty() && recipient.notices.empty()) ++count;
-    }
-  }
-  return count;
-}
-
 }  // namespace ringmta::simulation

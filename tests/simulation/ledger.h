@@ -68,8 +68,6 @@ class Ledger final {
 
   // What no run may show, in sentences. `window`: how long before a crash an outcome may be lost.
   std::vector<std::string> violations(Milliseconds window) const;
-  // Every message that was kept has one fate, all of its recipients.
-  size_t unfinished() const;
 
   std::vector<Mail> mails;  // by number
   std::vector<Monotonic> crashes;

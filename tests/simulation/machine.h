@@ -29,7 +29,8 @@ class Machine final {
   const std::string& why() const { return why_; }
   const std::vector<std::string>& findings() const { return findings_; }  // of the last recovery
   uint64_t recovered() const { return recovered_; }                       // messages
-  uint64_t queued() const;                                                // recipients
+  relay::ShardRelay& shard(size_t number) { return *shards_.at(number); }
+  uint64_t queued() const;  // recipients
   // What is still open that should not be, when all is quiet; empty: nothing.
   std::string leftovers() const;
 

@@ -13,10 +13,6 @@ namespace {
 constexpr uint8_t kSession = 3;
 constexpr Milliseconds kRetry{500};  // after a connection that was refused or broke
 
-uint64_t key_of(ring::StreamId stream) {
-  return static_cast<uint64_t>(stream.index) << 32 | stream.generation;
-}
-
 std::string stuffed(std::string_view content) {
   std::string wire;
   bool begins = true;
@@ -70,12 +66,12 @@ void Submitters::open() {
   session->stream = *stream;
   session->mails_left = options_.mails_per_session;
   session->replies = {Awaits::greeting};
-  sessions_[key_of(*stream)] = std::move(session);
+  sessions_[*stream] = std::move(session);
 }
 
 void Submitters::on_event(const ring::Event& event) {
   using ring::EventKind;
-  const auto found = sessions_.find(key_of(event.stream));
+  const auto found = sessions_.find(event.stream);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
   switch (event.kind) {

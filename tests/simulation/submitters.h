@@ -69,7 +69,7 @@ class Submitters final {
   Prng random_;
   std::unique_ptr<ring::Io> io_;
   std::deque<std::pair<Monotonic, Mail*>> waiting_;  // by time
-  std::map<uint64_t, std::unique_ptr<Session>> sessions_;
+  std::map<ring::StreamId, std::unique_ptr<Session>> sessions_;
   Monotonic next_open_{};
   bool trouble_ = false;
 };

@@ -13,9 +13,8 @@ namespace {
 constexpr uint64_t kSeeds = 100;  // of each test; SPOOL_SEEDS asks for more, SPOOL_SEED for one
 
 struct Plan {
-  bool faults = false;       // writes and syncs fail, or end short
-  bool full = false;         // the disk has little room
-  bool many_shards = false;  // the number changes with each start: only one is turned at a time
+  bool faults = false;  // writes and syncs fail, or end short
+  bool full = false;    // the disk has little room
   uint64_t memory_max = 1ULL << 30;
 };
 

@@ -184,6 +184,23 @@ zone:
                 return None
         return until(read, "the sink's report")
 
+    def relay_sections(self, per_site, host_retry, greeting):
+        """Of the configuration of a relay that delivers here by MX."""
+        return f"""
+[client]
+deliver_to_loopback = true
+host_retry_after = "{host_retry[0]}"
+host_retry_longest = "{host_retry[1]}"
+[client.timeouts]
+greeting = "{greeting}"
+[mx]
+port = {self.smtp_port}
+inet6 = false
+connections_max = {per_site}
+[dns]
+servers = ["127.0.0.1:{self.dns_port}"]
+"""
+
     # ---- mail
 
     def load_commands(self, target, messages, size=2000, sessions=20):

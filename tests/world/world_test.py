@@ -12,25 +12,10 @@ SANITIZE = os.environ.get("RINGMTA_BUILD") == "sanitize"
 MESSAGES = 1500 if SANITIZE else 4000
 PER_SITE = 4
 
-SECTIONS = """
-[client]
-deliver_to_loopback = true
-host_retry_after = "1s"
-host_retry_longest = "2s"
-[client.timeouts]
-greeting = "2s"
-[mx]
-port = {smtp_port}
-inet6 = false
-connections_max = {per_site}
-[dns]
-servers = ["127.0.0.1:{dns_port}"]
-"""
-
 
 def relay_in(lab, world, shards=2):
     """A relay without smart hosts: everything goes by MX."""
-    sections = SECTIONS.format(smtp_port=world.smtp_port, dns_port=world.dns_port, per_site=PER_SITE)
+    sections = world.relay_sections(PER_SITE, host_retry=("1s", "2s"), greeting="2s")
     return lab.relay(None, shards=shards, sections=sections, retry='expire_after = "20s"')
 
 

@@ -26,6 +26,7 @@
 
 #include <sys/uio.h>
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -62,7 +63,7 @@ struct Token {
 struct StreamId {
   uint32_t index = UINT32_MAX;
   uint32_t generation = 0;
-  constexpr bool operator==(const StreamId&) const = default;
+  constexpr auto operator<=>(const StreamId&) const = default;
   constexpr explicit operator bool() const { return index != UINT32_MAX; }
 };
 struct DatagramId {
