@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from .meter import Group, free_port, listening
+from .modes import MANY
 
 
 class Trouble(Exception):
@@ -26,9 +27,9 @@ def until(condition, what, patience_s, group=None):
         value = condition()
         if value:
             return value
-        if group is not None and group.popens and group.popens[0].poll() is not None:
-            raise Trouble(f"{group.name} ended (status {group.popens[0].returncode}) while waiting for {what}:\n"
-                          f"{group.words()}")
+        ended = [popen for popen in group.popens if popen.poll() is not None] if group is not None else []
+        if ended:
+            raise Trouble(f"{group.name} ended (status {ended[0].returncode}) while waiting for {what}:\n{group.words()}")
         if time.monotonic() > end:
             raise Trouble(f"waited {patience_s:.0f} s in vain for {what}"
                           + (f"; the last words of {group.name}:\n{group.words()}" if group else ""))
@@ -43,23 +44,33 @@ def installed(program, package):
 
 
 class Sink:
-    def __init__(self, options, mode, directory):
+    def __init__(self, options, mode, directory, record=None, network=None):
+        from . import dns, material
         self.kind = options.sink
         self.directory = directory
         self.group = Group("sink", directory)
-        self.listen = mode.sink_addresses or "127.0.0.1"
-        self.port = free_port()
+        self.listen = network.addresses if network else "127.0.0.1"
+        self.port = dns.SMTP_PORT if network else free_port()
         first = self.listen.split("-")[0]
+        cpus = getattr(options, "sink_cpus", "")
         if self.kind == "smtp-sink":
             user = ["-u", "nobody"] if os.getuid() == 0 else []
             self.counts = open(directory / "sink-counts", "w+b")
             self.group.start([installed("smtp-sink", "postfix"), *user, "-c", f"{first}:{self.port}", "1000"],
-                             stdout=self.counts)
+                             stdout=self.counts, cpus=cpus)
         else:
             self.report_file = directory / "sink.json"
+            further = ["--record", record] if record else []
+            if mode.tls_out:
+                certificate, key = material.certificate(directory, "sink")
+                further += ["--tls-certificate", certificate, "--tls-key", key]
             self.group.start([options.build / "tools/ringmta-sink", "--listen", f"{self.listen}:{self.port}",
-                              "--quiet", "--verify", "--report-file", self.report_file, *mode.sink_options(directory)])
-        until(lambda: listening(self.port, first), "the sink to listen", 30, self.group)
+                              "--quiet", "--verify", "--report-file", self.report_file, *further], cpus=cpus)
+        try:
+            until(lambda: listening(self.port, first), "the sink to listen", 30, self.group)
+        except Trouble:
+            self.group.end()
+            raise
 
     def arrived(self):
         """How many messages so far; our own sink also vouches for them."""
@@ -114,8 +125,8 @@ class Sink:
 
 
 class Load:
-    def __init__(self, options, mode, directory):
-        self.options, self.mode = options, mode
+    def __init__(self, options, mode, directory, further=()):
+        self.options, self.mode, self.further = options, mode, further
         self.directory = directory
         self.kind = options.load
         self.runs = 0
@@ -127,15 +138,18 @@ class Load:
             return [installed("smtp-source", "postfix"), *once, "-s", sessions, "-m", messages, "-l", size,
                     "-f", "load@load.test", "-t", "sink@sink.test", f"127.0.0.1:{port}"]
         once = ["--messages-per-session", 1] if self.mode.single else []
+        once += ["--tls", "starttls"] if self.mode.tls_in else []
+        once += ["--domains", self.mode.domains, "--domain", MANY] if self.mode.by_mx else []
         self.runs += 1
         return [self.options.build / "tools/ringmta-load", "--target", f"127.0.0.1:{port}", "--messages", messages,
                 "--size", size, "--sessions", sessions, "--pipelining", self.mode.pipelining, "--quiet", "--json",
-                "--connect-patience", 60, "--timeout", 30, *once, *self.mode.load_options]
+                "--connect-patience", 60, "--timeout", 30, *once, *self.further]
 
     def start(self, port, messages, size):
         self.group = Group(f"load-{self.runs}", self.directory)
         self.output = open(self.directory / f"load-{self.runs}.out", "w+b")
-        self.process = self.group.start(self.command(port, messages, size), stdout=self.output)
+        self.process = self.group.start(self.command(port, messages, size), stdout=self.output,
+                                        cpus=getattr(self.options, "load_cpus", ""))
 
     def running(self):
         """Reaps the process without losing what it used."""

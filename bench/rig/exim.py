@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exim, each message delivered as soon as it is there, by a process of its own, as its design has it; no
 limits in front of this one client, no look-ups, a split spool directory, one log line a step. It syncs
-each message and its outcome.
+each message and its outcome. TLS by GnuTLS with session tickets; DKIM by the smtp transport.
 
 The package cannot be installed beside Postfix's, so tools/setup --bench unpacks it into build/exim.
 """
@@ -10,10 +10,12 @@ import os
 import pwd
 import subprocess
 
+from . import material
 from .ends import Trouble
+from .modes import SIGNER
 
 NAME = "exim"
-MODES = {"persist", "single", "pipelining", "bdat"}
+MODES = {"persist", "single", "pipelining", "bdat", "dkim", "tls-in", "tls-out", "tls", "tls-single", "domains"}
 OWN_SYNCS = False
 
 
@@ -46,7 +48,7 @@ local_interfaces = 127.0.0.1
 daemon_smtp_ports = {place.port}
 acl_smtp_rcpt = take
 acl_smtp_data = take
-tls_advertise_hosts =
+{self.tls_in()}
 host_lookup =
 rfc1413_query_timeout = 0s
 message_size_limit = 60M
@@ -63,22 +65,51 @@ take:
   accept
 begin routers
 onward:
-  driver = manualroute
+{self.route()}
   transport = onward
-  route_list = * 127.0.0.1
   self = send
 begin transports
 onward:
   driver = smtp
   port = {place.sink_port}
   allow_localhost
-  hosts_avoid_tls = *
   connection_max_messages = 0
+{self.tls_out()}
+{self.signing()}
 begin retry
 * * F,1h,5s
 """)
         configuration.chmod(0o644)
         return [self.binary, "-C", configuration, "-bdf", "-q5s"]
+
+    def route(self):
+        if self.place.mode.by_mx:
+            return "  driver = dnslookup\n  domains = *"
+        return "  driver = manualroute\n  route_list = * 127.0.0.1"
+
+    def owned(self, path):
+        """It gives up root's rights before it reads a key."""
+        os.chown(path, self.user.pw_uid, self.user.pw_gid)
+        return path
+
+    def tls_in(self):
+        lines = "dns_ipv4_lookup = *\n"
+        if not self.place.mode.tls_in:
+            return lines + "tls_advertise_hosts ="
+        pem, key = material.certificate(self.place.directory, "relay")
+        return lines + f"tls_advertise_hosts = *\ntls_certificate = {pem}\ntls_privatekey = {self.owned(key)}\ntls_resumption_hosts = *"
+
+    def tls_out(self):
+        if not self.place.mode.tls_out:
+            return "  hosts_avoid_tls = *"
+        return "  hosts_require_tls = *\n  tls_verify_certificates =\n  tls_try_verify_hosts =\n  tls_resumption_hosts = *"
+
+    def signing(self):
+        if not self.place.mode.dkim:
+            return ""
+        key = self.owned(material.dkim_key(self.place.directory))
+        return (f"  dkim_domain = {SIGNER}\n  dkim_selector = {material.SELECTOR}\n  dkim_private_key = {key}\n"
+                "  dkim_canon = relaxed\n  dkim_strict = true")
 
     def version(self):
         words = subprocess.run([self.binary, "-C", "/dev/null", "-bV"], capture_output=True, text=True, check=False).stdout

@@ -51,6 +51,15 @@ def unified_mount():
     return pathlib.Path(found.group(2)) / os.path.relpath(own.group(1), found.group(1))
 
 
+def cpu_list(text):
+    """0-2,5 -> {0, 1, 2, 5}"""
+    numbers = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return numbers
+
+
 class Group:
     """Processes that are started, measured and ended together."""
 
@@ -75,10 +84,14 @@ class Group:
                 pass
         self.exact = self.folder is not None
 
-    def start(self, command, stdout=None, **keywords):
+    def start(self, command, stdout=None, cpus="", **keywords):
+        allowed = cpu_list(cpus)
+
         def enter():
             if self.folder is not None:
                 (self.folder / "cgroup.procs").write_text("0")
+            if allowed:
+                os.sched_setaffinity(0, allowed)
         output = open(self.log, "ab")
         popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stderr=output,
                                  stdout=output if stdout is None else stdout, preexec_fn=enter,

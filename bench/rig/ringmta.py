@@ -4,14 +4,18 @@
 import json
 import subprocess
 
+from . import material
 from .ends import Trouble
+from .modes import SIGNER
 
 NAME = "ringmta"
-MODES = {"persist", "single", "pipelining", "bdat"}
+MODES = {"persist", "single", "pipelining", "bdat", "dkim", "tls-in", "tls-out", "tls", "tls-single", "domains"}
 OWN_SYNCS = True
 
 
 class Relay:
+    ASKS_BY_RESOLV_CONF = False  # its servers stand in its own configuration
+
     def __init__(self, place):
         self.place = place
         self.control = place.directory / "control.sock"
@@ -30,20 +34,57 @@ hostname = "bench.test"
 count = {place.shards}{cpus}
 [server]
 listen = ["127.0.0.1:{place.port}"]
+{self.certificate()}
 [spool]
 directory = "{place.directory}/spool"
+{self.onward()}
+{self.signing()}
+{self.events()}
+[control]
+socket = "{self.control}"
+{place.options.config}
+{place.sections}
+""")
+        return [self.program, "serve", "-c", configuration]
+
+    def certificate(self):
+        if not self.place.mode.tls_in:
+            return ""
+        pem, key = material.certificate(self.place.directory, "relay")
+        return f'[[server.tls.certificate]]\ncertificate = "{pem}"\nkey = "{key}"'
+
+    def onward(self):
+        place = self.place
+        if place.mode.by_mx:
+            return f"""
+[client]
+deliver_to_loopback = true
+[mx]
+port = {place.sink_port}
+inet6 = false
+connections_max = {place.options.sessions}
+[dns]
+servers = ["{place.dns_server}:53"]
+"""
+        return f"""
 [[route]]
 name = "sink"
 domains = ["*"]
 hosts = ["127.0.0.1:{place.sink_port}"]
 connections_max = {place.options.sessions}
-[events]
-file = "{place.directory}/events.jsonl"
-[control]
-socket = "{self.control}"
-{place.options.config}
-""")
-        return [self.program, "serve", "-c", configuration]
+[route.tls]
+policy = "{'required' if place.mode.tls_out else 'none'}"
+"""
+
+    def events(self):
+        wanted = not getattr(self.place.options, "no_events", False)
+        return f'[events]\nfile = "{self.place.directory}/events.jsonl"' if wanted else ""
+
+    def signing(self):
+        if not self.place.mode.dkim:
+            return ""
+        return (f'[[dkim.keys]]\ndomain = "{SIGNER}"\nselector = "{material.SELECTOR}"\n'
+                f'key_file = "{material.dkim_key(self.place.directory)}"')
 
     def version(self):
         return subprocess.run([self.program, "--version"], capture_output=True, text=True, check=False).stdout.strip()

@@ -11,6 +11,7 @@ import sys
 from harness import check, equal, main
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "bench"))
 KEYS = ["relay", "size", "mode", "messages_per_s", "relay_cpu_us_per_message", "relay_user_us_per_message",
         "load_cpu_us_per_message", "sink_cpu_us_per_message", "peak_memory_mb", "syncs_per_message"]
 
@@ -70,6 +71,23 @@ def test_figures_of_the_relay_and_the_floor(lab):
     check(floor["messages_per_s"] > 0, f"the floor: {floor}")
 
 
+def test_signing_tls_and_many_domains(lab):
+    report = lab.directory / "results.json"
+    done = peers(lab, "--only", "ringmta", "--messages", "200", "--warmup", "50", "--rounds", "1", "--json", "--mode",
+                 "dkim,tls,tls-single,domains", "--out", report)
+    equal(done.returncode, 0, done.stderr)
+    lines = {line["mode"]: line for line in map(json.loads, done.stdout.splitlines())}
+    equal(list(lines), ["dkim", "tls", "tls-single", "domains"], "the modes")
+    equal(lines["dkim"]["own"]["server.dkim_signatures"], 1, "signatures per message")
+    equal(lines["tls"]["own"]["client.tls_transactions"], 1, "messages over TLS to the sink, per message")
+    check(lines["tls-single"]["own"]["server.tls_handshakes"] >= 1, f"a handshake for every message: {lines['tls-single']}")
+    check(lines["tls-single"]["own"]["server.tls_resumed"] > 0.5, f"most of them are resumptions: {lines['tls-single']}")
+    check(lines["domains"]["dns_cpu_us_per_message"] > 0, f"the DNS server was asked: {lines['domains']}")
+    kept = json.loads(report.read_text())
+    equal(kept["cases"], list(lines.values()), "what is in the file")
+    check(kept["machine"]["cpu"] and kept["build"]["commit"], f"where it was measured: {kept}")
+
+
 def test_any_command_is_a_relay(lab):
     done = peers(lab, "--only", "mine", "--command", forwarder(lab), "--messages", "20", "--rounds", "1", "--warmup",
                  "5", "--sessions", "4", "--mode", "persist", "--no-syncs", "--json")
@@ -86,11 +104,46 @@ def test_a_lost_message_is_an_error(lab):
     check("only 24 of 25 messages arrived" in done.stderr, f"it says so: {done.stderr}")
 
 
+def test_only_the_signature_asked_for_counts(lab):
+    from rig import material
+    unsigned = b"From: a@sender.test\r\n\r\ntext\r\n"
+    check(not material.signed(unsigned), "no signature")
+    other = b"DKIM-Signature: v=1; a=ed25519-sha256; d=sender.test; s=x; b=" + b"A" * 86 + b"==\r\n" + unsigned
+    check(not material.signed(other), "one of another kind")
+    short = b"DKIM-Signature: v=1; a=rsa-sha256; d=sender.test; s=x; b=" + b"A" * 172 + b"==\r\n" + unsigned
+    check(not material.signed(short), "1024 bits")
+    good = b"DKIM-Signature: v=1; a=rsa-sha256; d=sender.test;\r\n s=x; b=" + b"A" * 171 + b"\r\n\t" + b"A" * 171 + b"==\r\n"
+    check(material.signed(good + unsigned), "2048 bits, folded")
+
+
+def test_plots_are_well_formed(lab):
+    from xml.dom import minidom
+    from rig import plot
+    points = [(10.0 ** power, 20 + power, 19 + power, 22 + power) for power in range(6)]
+    drawn = minidom.parseString(plot.svg("A & B", "x", "y", {"one": points, "two": points[2:]}))
+    equal(len(drawn.getElementsByTagName("circle")), 10, "a dot per point")
+    places = [float(dot.getAttribute("cy")) for dot in drawn.getElementsByTagName("circle")][:6]
+    check(places == sorted(places, reverse=True), f"more is higher: {places}")
+
+
+def test_latency_at_a_share_of_the_highest_rate(lab):
+    done = subprocess.run([ROOT / "bench/latency", "--build", os.environ["RINGMTA_BUILD_DIRECTORY"], "--messages", "3000",
+                           "--seconds", "1", "--rounds", "1", "--share", "0.3", "--json"], capture_output=True, text=True,
+                          timeout=200, check=False)
+    equal(done.returncode, 0, done.stderr)
+    line = json.loads(done.stdout)
+    for key in ("250_ms", "delivered_ms"):
+        figures = [line[key][name] for name in ("p50", "p90", "p99", "p999", "max")]
+        check(figures[0] > 0 and figures == sorted(figures), f"{key}: {line[key]}")
+    check(line["rate_per_s"] < line["highest_per_s"], f"it is slower than it could be: {line}")
+
+
 def test_mistakes_are_answered_with_what_to_do(lab):
     for words, answer in ((["--onyl", "ringmta"], "did you mean --only?"),
                           (["--only", "postfux"], "did you mean 'postfix'?"),
                           (["--mode", "singel"], "did you mean 'single'?"),
                           (["--size", "many"], "1024, 10k or 1M"),
+                          (["--mode", "tls", "--load", "smtp-source", "--only", "floor"], "cannot do the mode tls"),
                           (["--messages", "0"], "a whole number above 0"),
                           (["--command", "mine"], "it is NAME:LINE"),
                           (["--only", "ringmta", "--build", "/nowhere"], "name another build directory with --build")):

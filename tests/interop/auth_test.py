@@ -8,6 +8,7 @@ Loopback is exempted from TLS where a test does not say otherwise. SCRAM's other
 import base64
 import hashlib
 import hmac
+import json
 import os
 import smtplib
 import socket
@@ -353,6 +354,22 @@ def test_the_load_generator_logs_in(lab):
                            "--connect-patience", "1", "--tls", "starttls", "--auth", f"ann:{wrong}"],
                           capture_output=True, text=True, timeout=60, check=False)
     equal(done.returncode, 1, done.stderr)
+
+
+def test_the_load_generator_logs_in_as_several(lab):
+    for number in range(3):
+        add_user(lab, f"u{number}")
+    secret = lab.directory / "secret"
+    secret.write_text(PASSWORD + "\n")
+    relay = relay_with_users(lab, 'delay_max = "0s"')
+    report = load(relay, "--messages", "60", "--sessions", "6", "--auth", f"u{{}}:{secret}", "--users", "3")
+    equal(report["accepted"], 60, "accepted")
+
+    def senders():
+        events = [json.loads(line) for line in relay.events_file.read_text().splitlines()]
+        received = [event["user"] for event in events if event["event"] == "received"]
+        return set(received) if len(received) == 60 else None
+    equal(until(senders, "the events"), {"u0", "u1", "u2"}, "who has sent it")
 
 
 def test_a_reload_brings_new_users_and_bad_lines_change_nothing(lab):

@@ -22,6 +22,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 proxymap unix - - n - - proxymap
+tlsproxy unix - - n - 0 tlsproxy
 tlsmgr unix - - n 1000? 1 tlsmgr
 flush unix n - n 1000? 0 flush
 """

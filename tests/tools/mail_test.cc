@@ -38,6 +38,17 @@ TEST(Mail, DateIsRfc5322AndOfFixedWidth) {
   EXPECT_EQ(date_text(kWhen).size(), kDateLength);
 }
 
+// A few hundred contents of three megabytes each would be more memory than the relay's.
+TEST(Mail, LargeMessagesHaveFewTemplates) {
+  MailOptions options;
+  options.size = {3'000'000, 3'000'000, false};
+  const MailSource source = make(options);
+  EXPECT_GE(source.template_count(), 8U);
+  EXPECT_LE(source.template_count() * 3'000'000U, 64U << 20);
+  options.size = {1024, 1024, false};
+  EXPECT_EQ(make(options).template_count(), 256U);
+}
+
 TEST(Mail, SizesAreExact) {
   for (const uint32_t size : {900U, 1024U, 2048U, 10'240U, 102'400U}) {
     MailOptions options;

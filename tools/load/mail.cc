@@ -24,6 +24,9 @@ namespace {
 
 constexpr uint32_t kTemplates = 256;
 constexpr uint32_t kMixTemplates = 512;
+// All templates together, about: large messages need no hundreds of different contents.
+constexpr uint64_t kTemplateOctets = 32U << 20;
+constexpr uint64_t kTemplatesMin = 8;
 constexpr size_t kOrdinalDigits = 4;
 constexpr uint32_t kSizeMax = 1U << 30;
 
@@ -150,9 +153,12 @@ Result<MailSource> MailSource::create(const MailOptions& options) {
     if (auto status = source.read_directory(); !status) return std::unexpected(status.error());
     return source;
   }
-  const uint32_t count = options.size.mix ? kMixTemplates : kTemplates;
+  const uint64_t mean = (uint64_t{options.size.low} + options.size.high) / 2 + 1;
+  const uint64_t count =
+      options.size.mix ? kMixTemplates
+                       : std::clamp<uint64_t>(kTemplateOctets / mean, kTemplatesMin, kTemplates);
   Prng prng(options.seed);
-  for (uint32_t i = 0; i < count; ++i) {
+  for (uint64_t i = 0; i < count; ++i) {
     const uint32_t size = template_size(options.size, prng);
     source.templates_.push_back(
         compose_template(options, prng.next(), size, source.recipient_length()));

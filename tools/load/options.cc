@@ -31,8 +31,17 @@ ParsedOptions refuse(const std::string& why) {
   return parsed;
 }
 
-// From "USER:FILE" (a name may have a colon in it, a file name may not) to the command.
-Result<std::string> auth_command(const std::string& text) {
+std::string auth_command(std::string_view user, std::string_view password) {
+  std::string octets;
+  octets.append(1, '\0').append(user).append(1, '\0').append(password);
+  std::string command = "AUTH PLAIN ";
+  append_base64(as_bytes(octets), command);
+  return command + "\r\n";
+}
+
+// From "USER:FILE" (a name may have a colon in it, a file name may not) to the command, or to one
+// for each of so many users whose numbers stand for the {} in USER.
+Result<std::vector<std::string>> auth_commands(const std::string& text, uint32_t users) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) return fail("--auth takes USER:FILE");
   std::ifstream file(text.substr(colon + 1));
@@ -40,11 +49,18 @@ Result<std::string> auth_command(const std::string& text) {
   if (!std::getline(file, password)) {
     return fail("--auth: no password can be read from " + text.substr(colon + 1));
   }
-  std::string octets;
-  octets.append(1, '\0').append(text, 0, colon).append(1, '\0').append(password);
-  std::string command = "AUTH PLAIN ";
-  append_base64(as_bytes(octets), command);
-  return command + "\r\n";
+  const std::string user = text.substr(0, colon);
+  if (users == 0) return std::vector{auth_command(user, password)};
+  const size_t place = user.find("{}");
+  if (place == std::string::npos) {
+    return fail("--users needs a {} in the USER of --auth, where the number of the user goes");
+  }
+  std::vector<std::string> commands;
+  for (uint32_t i = 0; i < users; ++i) {
+    std::string numbered = user;
+    commands.push_back(auth_command(numbered.replace(place, 2, std::to_string(i)), password));
+  }
+  return commands;
 }
 
 }  // namespace
@@ -56,6 +72,7 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   std::string target;
   std::string size = "1024";
   std::string auth;
+  uint32_t users = 0;
   CLI::App app(kAbout, "ringmta-load");
   app.add_option("--target", target,
                  "HOST:PORT, or several with commas between; sessions take turns")
@@ -127,6 +144,10 @@ ParsedOptions parse_load_options(int argc, char** argv) {
                "a full handshake for every connection");
   app.add_option("--auth", auth, "log in by AUTH PLAIN; the password is the first line of the file")
       ->option_text("USER:FILE");
+  app.add_option("--users", users,
+                 "sessions log in as so many users in turn: {} in USER is the number, from 0")
+      ->check(CLI::Range(1, 1'000'000))
+      ->option_text("N");
   app.add_option("--hello", options.hello, "name given in EHLO")
       ->option_text("NAME [ringmta-load.test]");
   app.add_flag("--json", options.json, "print the summary as one JSON object on stdout");
@@ -144,10 +165,11 @@ ParsedOptions parse_load_options(int argc, char** argv) {
   const auto range = parse_size_range(size);
   if (!range) return refuse(range.error().message);
   options.mail.size = *range;
+  if (users > 0 && auth.empty()) return refuse("--users needs --auth USER:FILE");
   if (!auth.empty()) {
-    const auto command = auth_command(auth);
-    if (!command) return refuse(command.error().message);
-    options.auth = *command;
+    auto commands = auth_commands(auth, users);
+    if (!commands) return refuse(commands.error().message);
+    options.auth = std::move(*commands);
   }
   options.messages_given = messages->count() > 0;
   options.threads = std::min(options.threads, options.sessions);

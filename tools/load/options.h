@@ -38,7 +38,7 @@ struct LoadOptions {
   uint32_t timeout_s = 60;           // for each reply
   uint32_t connect_patience_s = 10;  // how long a session keeps trying to connect
   LoadTls tls = LoadTls::off;
-  std::string auth;                // the whole AUTH command; empty: no log-in
+  std::vector<std::string> auth;   // whole AUTH commands, sessions take turns; none: no log-in
   bool tls_no_resumption = false;  // a full handshake for every connection
   std::string hello = "ringmta-load.test";
   bool json = false;

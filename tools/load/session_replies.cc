@@ -161,7 +161,8 @@ void Session::ask_for_tls() {
 void Session::log_in() {
   auth_waits_ = sending_;
   if (sending_) return;
-  out_ = worker_.options().auth;
+  const auto& commands = worker_.options().auth;
+  out_ = commands[worker_.ordinal(*this) % commands.size()];
   emit(Command::auth);
   flush();
 }

@@ -62,7 +62,7 @@ Status Worker::run() {
 
 void Worker::connect(Session& session) {
   const auto& targets = state_.options.targets;
-  session.connect(targets[(session.number() + thread_ * session_count_) % targets.size()]);
+  session.connect(targets[ordinal(session) % targets.size()]);
 }
 
 bool Worker::exhausted() const {

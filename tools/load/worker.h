@@ -59,6 +59,10 @@ class Worker final {
   void finished_job() { --in_flight_; }
   bool mark_accepted(uint64_t index) { return state_.mark_accepted(index); }
   void rejected(const Job& job, uint32_t recipients);
+  // Of all sessions of all threads, the how many-th it is.
+  uint64_t ordinal(const Session& session) const {
+    return session.number() + uint64_t{thread_} * session_count_;
+  }
   void session_closed(Session& session);
   void reconnect_later(Session& session);
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How often this disk can make something durable: the ceiling of every relay that syncs, and why
+// the spool overwrites pre-written space past the page cache. Plain system calls, one in flight per
+// thread, so what is seen is the file system and the device.
+//
+//   bench_disk --directory DIR [--seconds S]      one JSON object per case; DIR must be on a disk
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr size_t kFileOctets = 64U << 20;
+constexpr size_t kAlignment = 4096;
+
+struct Case {
+  const char* name;
+  size_t octets;  // of one operation
+  bool append = false;
+  bool direct = false;
+  unsigned threads = 1;
+};
+
+constexpr Case kCases[] = {
+    {.name = "append, fdatasync", .octets = 4096, .append = true},
+    {.name = "overwrite, fdatasync", .octets = 4096},
+    {.name = "overwrite, fdatasync", .octets = 65536},
+    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 4096, .direct = true},
+    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 65536, .direct = true},
+    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 1U << 20, .direct = true},
+    {.name = "append to a file each, fdatasync", .octets = 4096, .append = true, .threads = 64},
+};
+
+[[noreturn]] void fail(const std::string& what) {
+  fmt::print(stderr, "bench_disk: {}: {}\n", what, std::strerror(errno));
+  std::exit(2);
+}
+
+class File final {
+ public:
+  File(const std::string& directory, unsigned number, const Case& what, const char* octets)
+      : path_(fmt::format("{}/bench-disk-{}-{}", directory, getpid(), number)) {
+    const int flags = O_RDWR | O_CREAT | O_EXCL | (what.direct ? O_DIRECT : 0);
+    descriptor_ = open(path_.c_str(), flags, 0600);
+    if (descriptor_ < 0) fail(path_);
+    if (what.append) return;
+    for (size_t at = 0; at < kFileOctets; at += what.octets) write_at(octets, what, at, 0);
+    if (fsync(descriptor_) != 0) fail("fsync");
+  }
+  File(const File&) = delete;
+  ~File() {
+    close(descriptor_);
+    unlink(path_.c_str());
+  }
+
+  void operation(const char* octets, const Case& what) {
+    write_at(octets, what, offset_, what.direct ? RWF_DSYNC : 0);
+    if (!what.direct && fdatasync(descriptor_) != 0) fail("fdatasync");
+    offset_ += what.octets;
+    if (!what.append && offset_ == kFileOctets) offset_ = 0;
+  }
+
+ private:
+  void write_at(const char* octets, const Case& what, size_t offset, int flags) const {
+    const iovec part{const_cast<char*>(octets), what.octets};
+    const ssize_t written = pwritev2(descriptor_, &part, 1, static_cast<off_t>(offset), flags);
+    if (written != static_cast<ssize_t>(what.octets)) fail("a write to " + path_);
+  }
+
+  std::string path_;
+  int descriptor_ = -1;
+  size_t offset_ = 0;
+};
+
+double operations_per_s(const std::string& directory, const Case& what, double seconds) {
+  auto* octets = static_cast<char*>(std::aligned_alloc(kAlignment, what.octets));
+  std::memset(octets, 'm', what.octets);
+  std::vector<std::unique_ptr<File>> files;
+  for (unsigned i = 0; i < what.threads; ++i) {
+    files.push_back(std::make_unique<File>(directory, i, what, octets));
+  }
+  using Clock = std::chrono::steady_clock;
+  std::atomic<uint64_t> done{0};
+  const auto begun = Clock::now();
+  const auto until = begun + std::chrono::duration<double>(seconds);
+  std::vector<std::thread> threads;
+  for (auto& file : files) {
+    threads.emplace_back([&, file = file.get()] {
+      uint64_t count = 0;
+      for (; Clock::now() < until; ++count) file->operation(octets, what);
+      done += count;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const double took = std::chrono::duration<double>(Clock::now() - begun).count();
+  std::free(octets);
+  return static_cast<double>(done) / took;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  std::string directory;
+  double seconds = 1;
+  for (int i = 1; i + 1 < count; i += 2) {
+    const std::string_view word = words[i];
+    if (word == "--directory") directory = words[i + 1];
+    if (word == "--seconds") seconds = std::strtod(words[i + 1], nullptr);
+  }
+  if (directory.empty() || seconds <= 0 || count % 2 == 0) {
+    fmt::print(stderr,
+               "usage: bench_disk --directory DIR [--seconds S]; DIR on the disk that is meant\n");
+    return 2;
+  }
+  for (const Case& what : kCases) {
+    fmt::print(
+        "{{\"case\": \"{}\", \"octets\": {}, \"threads\": {}, \"operations_per_s\": {:.0f}}}\n",
+        what.name, what.octets, what.threads, operations_per_s(directory, what, seconds));
+    std::fflush(stdout);
+  }
+}
