@@ -3,19 +3,21 @@
 // the spool overwrites pre-written space past the page cache. Plain system calls, one in flight per
 // thread, so what is seen is the file system and the device.
 //
-//   bench_disk --directory DIR [--seconds S]      one JSON object per case; DIR must be on a disk
+//   bench_disk --directory DIR [--seconds S] [--only CASE]
+//                            one JSON object per case, all or that one; DIR must be on a disk
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -28,20 +30,28 @@ constexpr size_t kAlignment = 4096;
 
 struct Case {
   const char* name;
+  const char* says;
   size_t octets;  // of one operation
   bool append = false;
   bool direct = false;
   unsigned threads = 1;
 };
 
+constexpr const char* kAppend = "append, fdatasync";
+constexpr const char* kOverwrite = "overwrite, fdatasync";
+constexpr const char* kDirect = "overwrite, O_DIRECT and RWF_DSYNC";
 constexpr Case kCases[] = {
-    {.name = "append, fdatasync", .octets = 4096, .append = true},
-    {.name = "overwrite, fdatasync", .octets = 4096},
-    {.name = "overwrite, fdatasync", .octets = 65536},
-    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 4096, .direct = true},
-    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 65536, .direct = true},
-    {.name = "overwrite, O_DIRECT and RWF_DSYNC", .octets = 1U << 20, .direct = true},
-    {.name = "append to a file each, fdatasync", .octets = 4096, .append = true, .threads = 64},
+    {.name = "append 4", .says = kAppend, .octets = 4096, .append = true},
+    {.name = "overwrite 4", .says = kOverwrite, .octets = 4096},
+    {.name = "overwrite 64", .says = kOverwrite, .octets = 65536},
+    {.name = "overwrite direct 4", .says = kDirect, .octets = 4096, .direct = true},
+    {.name = "overwrite direct 64", .says = kDirect, .octets = 65536, .direct = true},
+    {.name = "overwrite direct 1024", .says = kDirect, .octets = 1U << 20, .direct = true},
+    {.name = "append by 64",
+     .says = "append to a file each, fdatasync",
+     .octets = 4096,
+     .append = true,
+     .threads = 64},
 };
 
 [[noreturn]] void fail(const std::string& what) {
@@ -85,50 +95,75 @@ class File final {
   size_t offset_ = 0;
 };
 
-double operations_per_s(const std::string& directory, const Case& what, double seconds) {
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+double at(const std::vector<double>& sorted, double share) {
+  return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1))];
+}
+
+void measure(const std::string& directory, const Case& what, double seconds) {
   auto* octets = static_cast<char*>(std::aligned_alloc(kAlignment, what.octets));
   std::memset(octets, 'm', what.octets);
   std::vector<std::unique_ptr<File>> files;
   for (unsigned i = 0; i < what.threads; ++i) {
     files.push_back(std::make_unique<File>(directory, i, what, octets));
   }
-  using Clock = std::chrono::steady_clock;
-  std::atomic<uint64_t> done{0};
+  std::mutex mutex;
+  std::vector<double> took_ms;
   const auto begun = Clock::now();
   const auto until = begun + std::chrono::duration<double>(seconds);
   std::vector<std::thread> threads;
   for (auto& file : files) {
     threads.emplace_back([&, file = file.get()] {
-      uint64_t count = 0;
-      for (; Clock::now() < until; ++count) file->operation(octets, what);
-      done += count;
+      std::vector<double> own;
+      for (auto now = Clock::now(); now < until;) {
+        file->operation(octets, what);
+        const auto after = Clock::now();
+        own.push_back(Milliseconds(after - now).count());
+        now = after;
+      }
+      const std::lock_guard lock(mutex);
+      took_ms.insert(took_ms.end(), own.begin(), own.end());
     });
   }
   for (std::thread& thread : threads) thread.join();
-  const double took = std::chrono::duration<double>(Clock::now() - begun).count();
+  const double all_s = std::chrono::duration<double>(Clock::now() - begun).count();
   std::free(octets);
-  return static_cast<double>(done) / took;
+  std::sort(took_ms.begin(), took_ms.end());
+  fmt::print(
+      "{{\"name\": \"{}\", \"case\": \"{}\", \"octets\": {}, \"threads\": {}, "
+      "\"operations_per_s\": {:.0f}, \"p50_ms\": {:.2f}, \"p99_ms\": {:.2f}, \"max_ms\": "
+      "{:.2f}}}\n",
+      what.name, what.says, what.octets, what.threads, static_cast<double>(took_ms.size()) / all_s,
+      at(took_ms, 0.5), at(took_ms, 0.99), took_ms.back());
+  std::fflush(stdout);
 }
 
 }  // namespace
 
 int main(int count, char** words) {
-  std::string directory;
+  std::string directory, only;
   double seconds = 1;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string_view word = words[i];
     if (word == "--directory") directory = words[i + 1];
     if (word == "--seconds") seconds = std::strtod(words[i + 1], nullptr);
+    if (word == "--only") only = words[i + 1];
   }
   if (directory.empty() || seconds <= 0 || count % 2 == 0) {
-    fmt::print(stderr,
-               "usage: bench_disk --directory DIR [--seconds S]; DIR on the disk that is meant\n");
+    fmt::print(
+        stderr,
+        "usage: bench_disk --directory DIR [--seconds S] [--only CASE]; DIR on the disk that is "
+        "meant\n");
     return 2;
   }
+  bool found = false;
   for (const Case& what : kCases) {
-    fmt::print(
-        "{{\"case\": \"{}\", \"octets\": {}, \"threads\": {}, \"operations_per_s\": {:.0f}}}\n",
-        what.name, what.octets, what.threads, operations_per_s(directory, what, seconds));
-    std::fflush(stdout);
+    if (!only.empty() && only != what.name) continue;
+    found = true;
+    measure(directory, what, seconds);
   }
+  if (!found) fmt::print(stderr, "bench_disk: there is no case '{}'\n", only);
+  return found ? 0 : 2;
 }

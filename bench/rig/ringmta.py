@@ -37,6 +37,7 @@ listen = ["127.0.0.1:{place.port}"]
 {self.certificate()}
 [spool]
 directory = "{place.directory}/spool"
+durability = "{getattr(place.options, 'durability', 'sync')}"
 {self.onward()}
 {self.signing()}
 {self.events()}
