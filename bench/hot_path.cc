@@ -7,6 +7,8 @@
 // be told apart by its names. What remains is what the same code executes on io_uring.
 //
 //   hot_path --messages 2000 --size 1024 [--pipelining]       run under callgrind
+//            [--sessions N] [--domains N]        so many are open; recipients are in so many
+//            [--waiting N]                       so many recipients wait for a dead host meanwhile
 //   hot_path --messages 2000 --allocations                    where the shard allocates once warm
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -68,7 +70,7 @@ namespace {
 using namespace ringmta;
 
 struct Options {
-  uint64_t messages = 2000, warm = 500, sessions = 50;
+  uint64_t messages = 2000, warm = 500, sessions = 50, domains = 1, waiting = 0;
   size_t size = 1024;
   bool pipelining = false, allocations = false;
 };
@@ -95,6 +97,18 @@ file = "/events.jsonl"
 socket = "/control"
 )";
 
+// For --waiting: nothing listens there, and it is not tried again.
+constexpr const char* kDeadRoute = R"(
+[[route]]
+name = "dead"
+domains = ["dead.example"]
+hosts = ["127.0.0.1:2599"]
+[client]
+host_retry_after = "1d"
+host_retry_longest = "1d"
+)";
+constexpr uint32_t kRecipientsWhenFilling = 100;
+
 std::string content(size_t octets) {
   std::string text =
       "From: News <news@sender.example>\r\nTo: somebody@customer.example\r\nSubject: What is "
@@ -109,7 +123,7 @@ std::string content(size_t octets) {
 struct Talk {
   ring::StreamId stream{};
   std::string input, output, sending;
-  uint32_t step = 0;
+  uint32_t step = 0, recipients_left = 0;
   bool is_sending = false, in_data = false;
 };
 
@@ -136,6 +150,12 @@ class Ends final {
       pump(*one);
     }
   }
+  // Messages for the dead host, so many recipients in all.
+  void fill(uint64_t recipients) {
+    filling_ = true;
+    allow((recipients + kRecipientsWhenFilling - 1) / kRecipientsWhenFilling);
+  }
+  void filled() { filling_ = false; }
   uint64_t delivered = 0, accepted = 0;
 
  private:
@@ -176,8 +196,19 @@ class Ends final {
     }
     ++started_;
     talk.step = kMail;
+    talk.recipients_left = filling_ ? kRecipientsWhenFilling : 1;
     talk.output += "MAIL FROM:<bounces+1234567890@sender.example>\r\n";
-    if (options_.pipelining) talk.output += "RCPT TO:<somebody@customer.example>\r\nDATA\r\n";
+    if (lock_step()) return;
+    for (uint32_t i = 0; i < talk.recipients_left; ++i) talk.output += recipient();
+    talk.output += "DATA\r\n";
+  }
+
+  bool lock_step() const { return !options_.pipelining && !filling_; }
+  std::string recipient() {
+    if (filling_) return "RCPT TO:<somebody" + std::to_string(++named_) + "@dead.example>\r\n";
+    if (options_.domains == 1) return "RCPT TO:<somebody@customer.example>\r\n";
+    return "RCPT TO:<somebody@d" + std::to_string(++named_ % options_.domains) +
+           ".customer.example>\r\n";
   }
 
   void replies(Talk& talk) {
@@ -200,10 +231,11 @@ class Ends final {
           begin(talk);
           break;
         case kMail:
-          if (!options_.pipelining) talk.output += "RCPT TO:<somebody@customer.example>\r\n";
+          if (lock_step()) talk.output += recipient();
           break;
         case kRecipient:
-          if (!options_.pipelining) talk.output += "DATA\r\n";
+          if (--talk.recipients_left > 0) talk.step = kRecipient;
+          if (lock_step()) talk.output += "DATA\r\n";
           break;
         case kData:
           talk.output += content_;
@@ -253,7 +285,8 @@ class Ends final {
   const std::string content_;
   std::unique_ptr<ring::Io> io_;
   std::vector<std::unique_ptr<Talk>> clients_, servers_;
-  uint64_t started_ = 0, allowed_ = 0;
+  uint64_t started_ = 0, allowed_ = 0, named_ = 0;
+  bool filling_ = false;
 };
 
 // The two differ in name only, and must not be folded into one: callgrind counts inside the second.
@@ -275,7 +308,9 @@ void run(const Options& options) {
   world_options.disk.latency_us_min = world_options.disk.latency_us_max = 250;
   sim::World world(world_options);
   simulation::Machine machine(world);
-  if (!machine.start(kConfiguration)) {
+  const std::string configuration =
+      std::string(kConfiguration) + (options.waiting > 0 ? kDeadRoute : "");
+  if (!machine.start(configuration)) {
     std::fprintf(stderr, "hot_path: %s\n", machine.why().c_str());
     std::abort();
   }
@@ -283,6 +318,11 @@ void run(const Options& options) {
   world.drive(relay.loop().io(), &relay.loop(), turn_warming);
   relay.queue().set_route_addresses(
       0, {{"127.0.0.1:2526", *parse_socket_address("127.0.0.1:2526", 0)}});
+
+  if (options.waiting > 0) {
+    relay.queue().set_route_addresses(
+        1, {{"127.0.0.1:2599", *parse_socket_address("127.0.0.1:2599", 0)}});
+  }
 
   Ends ends(world, options);
   ends.connect();
@@ -292,6 +332,14 @@ void run(const Options& options) {
     RINGMTA_ASSERT(world.run_until([&] { return ends.delivered == wanted; }, minutes(10)));
     world.run_for(Milliseconds{100});  // what a message leaves to do
   };
+  if (options.waiting > 0) {
+    ends.fill(options.waiting);
+    RINGMTA_ASSERT(world.run_until(
+        [&] { return relay.queue().counters().recipients >= options.waiting; }, minutes(60)));
+    world.run_for(seconds(2));
+    ends.filled();
+    ends.accepted = 0;
+  }
   through(options.warm);
   asked = options.allocations;
   world.drive(relay.loop().io(), &relay.loop(), turn_measured);
@@ -336,6 +384,10 @@ int main(int count, char** words) {
       options.warm = number(++i);
     } else if (word == "--sessions") {
       options.sessions = number(++i);
+    } else if (word == "--domains") {
+      options.domains = number(++i);
+    } else if (word == "--waiting") {
+      options.waiting = number(++i);
     } else if (word == "--size") {
       options.size = number(++i);
     } else if (word == "--pipelining") {

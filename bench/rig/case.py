@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One measurement: sink, relay and load are started, warmed up, measured and ended."""
 
+import argparse
 import dataclasses
 import pathlib
 import shutil
@@ -84,6 +85,8 @@ class Setting:
     for the floor: the load straight into the sink."""
 
     def __init__(self, case, make, options, count_syncs=False, record=False, sections=""):
+        if getattr(options, "per_shard", False):
+            options = argparse.Namespace(**{**vars(options), "sessions": options.sessions * case.shards})
         self.case, self.options = case, options
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"ringmta-peers-{case.relay}-", dir=options.directory))
         self.directory.chmod(0o755)

@@ -9,7 +9,7 @@
 namespace ringmta::tools {
 namespace {
 
-constexpr Milliseconds kTick{4};
+constexpr Milliseconds kTick{1};  // longer: messages at a rate would come in bursts
 constexpr Milliseconds kSlowTick{50};
 constexpr Milliseconds kReconnectDelay{100};
 constexpr Milliseconds kSweepEvery{1000};
@@ -76,6 +76,13 @@ bool Worker::work_left() const {
          (!waiting_.empty() || !again_.empty());
 }
 
+// By the rate; those that are tried again do not count.
+bool Worker::new_one_due() const {
+  if (state_.options.rate <= 0) return true;
+  const double elapsed_s = static_cast<double>(now().ns - started_.ns) / 1e9;
+  return static_cast<double>(issued_) < elapsed_s * state_.options.rate / state_.options.threads;
+}
+
 bool Worker::take_job(Job& job) {
   const bool interrupted = state_.interrupted.load(std::memory_order_relaxed);
   if (interrupted) return false;
@@ -91,11 +98,7 @@ bool Worker::take_job(Job& job) {
     ++in_flight_;
     return true;
   }
-  if (state_.options.rate > 0) {
-    const double elapsed_s = static_cast<double>(now().ns - started_.ns) / 1e9;
-    const double due = elapsed_s * state_.options.rate / state_.options.threads;
-    if (static_cast<double>(issued_) >= due) return false;
-  }
+  if (!new_one_due()) return false;
   if (state_.next_index.load(std::memory_order_relaxed) >= state_.options.messages) return false;
   const uint64_t index = state_.next_index.fetch_add(1, std::memory_order_relaxed);
   if (index >= state_.options.messages) return false;
@@ -161,11 +164,18 @@ void Worker::on_tick() {
       if (left) connect(*sessions_[reconnect.session]);
     }
   }
-  const bool something_due = state_.options.rate > 0 || !again_.empty() || !waiting_.empty();
-  for (const auto& session : sessions_) {
-    if (!session->idle()) continue;
-    if (left && something_due) session->advance();
-    if (!left) session->quit();
+  const auto something_due = [this] {
+    return (state_.options.rate > 0 && new_one_due()) || !again_.empty() || !waiting_.empty();
+  };
+  // Round and round, so that at a low rate all of them have their turn.
+  for (size_t looked = 0; looked < sessions_.size() && (!left || something_due()); ++looked) {
+    Session& session = *sessions_[next_session_++ % sessions_.size()];
+    if (!session.idle()) continue;
+    if (left) {
+      session.advance();
+    } else {
+      session.quit();
+    }
   }
   if (now() - swept_ >= kSweepEvery) {
     swept_ = now();

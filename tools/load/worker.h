@@ -80,6 +80,7 @@ class Worker final {
   static void on_timer(void* self, const ring::Event& event);
   void on_tick();
   bool exhausted() const;
+  bool new_one_due() const;
   bool work_left() const;
   void connect(Session& session);
   void sweep();
@@ -95,6 +96,7 @@ class Worker final {
       waiting_;            // refused for now; all wait equally long, so this is in order of time
   std::deque<Job> again_;  // lost before their data was sent
   std::vector<Reconnect> reconnects_;
+  size_t next_session_ = 0;  // whose turn it is to be given work, when there is not enough for all
   uint64_t in_flight_ = 0;
   uint64_t issued_ = 0;
   Monotonic started_{};
