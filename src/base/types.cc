@@ -13,6 +13,7 @@ constexpr std::string_view kDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 MessageIdText to_text(MessageId id) {
   MessageIdText text{};
   uint64_t rest = id.value;
+#pragma GCC unroll 13
   for (size_t i = text.size(); i-- > 0;) {
     text[i] = kDigits[rest & 31];
     rest >>= 5;

@@ -22,7 +22,9 @@ void append_line(std::string& into, std::string_view text) {
   text = text.substr(0, kTextMax);
   const size_t begin = into.size();
   into += text;
-  std::replace(into.begin() + static_cast<ptrdiff_t>(begin), into.end(), '\n', ' ');
+  for (size_t at = into.find('\n', begin); at != std::string::npos; at = into.find('\n', at)) {
+    into[at] = ' ';
+  }
 }
 
 void append_number(std::string& into, uint32_t value) {

@@ -4,7 +4,9 @@
 #include "json_text.h"
 
 #include <algorithm>
-#include <array>
+#include <charconv>
+
+#include "ringmta/base/octets.h"
 
 namespace ringmta::events {
 namespace {
@@ -12,16 +14,9 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 constexpr std::string_view kHex = "0123456789abcdef";
 
-// Whether any of eight octets needs a closer look: a control character, a quote, a backslash, DEL
-// or anything that is not ASCII. The classic tests on a word: a borrow shows an octet below 0x20,
-// and x ^ c makes c zero. False alarms are harmless; there are no misses.
-bool all_plain(uint64_t word) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
-  constexpr uint64_t kHighs = 0x8080808080808080;
-  const auto has_zero = [](uint64_t x) { return (x - kOnes) & ~x; };
-  const uint64_t odd = (word - kOnes * 0x20) | word | has_zero(word ^ (kOnes * '"')) |
-                       has_zero(word ^ (kOnes * '\\')) | has_zero(word ^ (kOnes * 0x7F));
-  return (odd & kHighs) == 0;
+// Octets that need a closer look: control characters, quote, backslash, DEL and all beyond ASCII.
+Octets16 special(Octets16 text) {
+  return octets::control_or_high(text) | (text == '"') | (text == '\\');
 }
 
 char* put_code_unit(char* to, uint8_t value) {
@@ -89,30 +84,26 @@ char* put_two(char* to, uint64_t number) {
 }  // namespace
 
 char* put_escaped(char* to, std::string_view text) {
-  while (text.size() >= 8) {
-    uint64_t word;
-    std::memcpy(&word, text.data(), 8);
-    if (all_plain(word)) {
-      std::memcpy(to, &word, 8);
-      to += 8;
-      text.remove_prefix(8);
+  if (!any_octet(text, special)) return put(to, text);
+  while (!text.empty()) {
+    const std::string_view piece = text.substr(0, sizeof(Octets16));
+    if (!any_octet(piece, special)) {
+      to = put(to, piece);
+      text.remove_prefix(piece.size());
       continue;
     }
-    const size_t rest = text.size() - 8;
+    const size_t rest = text.size() - piece.size();
     while (text.size() > rest) to = put_character(to, text);
   }
-  while (!text.empty()) to = put_character(to, text);
   return to;
 }
 
 char* put_number(char* to, uint64_t number) {
-  std::array<char, kNumberTextMax> digits;
-  size_t begin = digits.size();
-  do {
-    digits[--begin] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  return put(to, {digits.data() + begin, digits.size() - begin});
+  if (number < 10) {  // most are: parts of a status, attempts, milliseconds
+    *to = static_cast<char>('0' + number);
+    return to + 1;
+  }
+  return std::to_chars(to, to + kNumberTextMax, number).ptr;
 }
 
 char* put_time(char* to, WallTime time) {

@@ -2,7 +2,8 @@
 // JSON text written through a bare pointer: the caller has made room, so nothing here checks any.
 //
 // The insight: mail addresses and replies are nearly always plain ASCII. So a string is looked at
-// eight octets at a time, and only a word with something odd in it is walked octet by octet.
+// 16 octets at a time (base/octets.h), and only a piece with something odd in it is walked octet by
+// octet.
 //
 // The result is always valid UTF-8 and one line: control characters (C0, DEL and C1) are escaped,
 // each octet that is not part of valid UTF-8 becomes U+FFFD.

@@ -49,6 +49,14 @@ char* put_text_member_if_any(char* to, std::string_view name, std::string_view t
   return text.empty() ? to : put_text_member(to, name, text);
 }
 
+// A word of ours: nothing in it needs escaping.
+char* put_word_member(char* to, std::string_view name, std::string_view word) {
+  if (word.empty()) return to;
+  to = put(put(to, name), word);
+  *to++ = '"';
+  return to;
+}
+
 char* put_number_member(char* to, std::string_view name, uint64_t number) {
   return put_number(put(to, name), number);
 }
@@ -94,41 +102,6 @@ char* put_address(char* to, const SocketAddress& address) {
   return put_number(to, ntohs(ipv6.sin6_port));
 }
 
-// What the attempt was: whom it reached, what was answered, how long it took.
-char* put_attempt(char* to, const Outcome& outcome, Monotonic now) {
-  const queue::Job& job = *outcome.job;
-  if (job.peer.length > 0) {
-    to = put(to, R"(,"peer":")");
-    to = put_address(to, job.peer);
-    *to++ = '"';
-  }
-  to = put_text_member_if_any(to, R"(,"peer_name":")", job.peer_name);
-  if (!job.tls.version.empty()) {
-    to = put_text_member(to, R"(,"tls_version":")", job.tls.version);
-    to = put_text_member(to, R"(,"tls_cipher":")", job.tls.cipher);
-    if (job.tls.verified) to = put(to, R"(,"tls_verified":true)");
-    if (job.tls.resumed) to = put(to, R"(,"tls_resumed":true)");
-  }
-  if (outcome.result != nullptr) {
-    const queue::JobRecipient& result = *outcome.result;
-    if (result.code != 0) to = put_number_member(to, R"(,"code":)", result.code);
-    if (result.status) {
-      to = put(to, R"(,"status":")");
-      to = put_status(to, result.status);
-      *to++ = '"';
-    }
-    to = put_text_member_if_any(to, R"(,"reply":")", result.text);
-    to = put_text_member(to, R"(,"phase":")", smtp::to_text(result.phase));
-  }
-  if (job.begun.ns > 0) {
-    const int64_t taken_ms = (now - job.begun).count;
-    to = put_number_member(to, R"(,"delivery_ms":)",
-                           static_cast<uint64_t>(std::max<int64_t>(0, taken_ms)));
-  }
-  if (job.possible_duplicate) to = put(to, R"(,"possible_duplicate":true)");
-  return to;
-}
-
 }  // namespace
 
 LineComposer::LineComposer(std::string_view hostname, ShardId shard) {
@@ -169,6 +142,50 @@ char* LineComposer::put_now(char* to, WallTime wall) {
   return end;
 }
 
+// Mostly the one of the line before.
+char* LineComposer::put_peer(char* to, const SocketAddress& peer) {
+  if (peer.length != peer_.length || std::memcmp(&peer.storage, &peer_.storage, peer.length) != 0) {
+    peer_ = peer;
+    peer_text_.resize(kFixedMax);
+    char* end = put(peer_text_.data(), R"(,"peer":")");
+    end = put_address(end, peer);
+    *end++ = '"';
+    peer_text_.resize(static_cast<size_t>(end - peer_text_.data()));
+  }
+  return put(to, peer_text_);
+}
+
+// What the attempt was: whom it reached, what was answered, how long it took.
+char* LineComposer::put_attempt(char* to, const Outcome& outcome, Monotonic now) {
+  const queue::Job& job = *outcome.job;
+  if (job.peer.length > 0) to = put_peer(to, job.peer);
+  to = put_text_member_if_any(to, R"(,"peer_name":")", job.peer_name);
+  if (!job.tls.version.empty()) {
+    to = put_text_member(to, R"(,"tls_version":")", job.tls.version);
+    to = put_text_member(to, R"(,"tls_cipher":")", job.tls.cipher);
+    if (job.tls.verified) to = put(to, R"(,"tls_verified":true)");
+    if (job.tls.resumed) to = put(to, R"(,"tls_resumed":true)");
+  }
+  if (outcome.result != nullptr) {
+    const queue::JobRecipient& result = *outcome.result;
+    if (result.code != 0) to = put_number_member(to, R"(,"code":)", result.code);
+    if (result.status) {
+      to = put(to, R"(,"status":")");
+      to = put_status(to, result.status);
+      *to++ = '"';
+    }
+    to = put_text_member_if_any(to, R"(,"reply":")", result.text);
+    to = put_word_member(to, R"(,"phase":")", smtp::to_text(result.phase));
+  }
+  if (job.begun.ns > 0) {
+    const int64_t taken_ms = (now - job.begun).count;
+    to = put_number_member(to, R"(,"delivery_ms":)",
+                           static_cast<uint64_t>(std::max<int64_t>(0, taken_ms)));
+  }
+  if (job.possible_duplicate) to = put(to, R"(,"possible_duplicate":true)");
+  return to;
+}
+
 char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, WallTime wall) {
   const spool::MessageHead& head = *outcome.head;
   const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
@@ -182,7 +199,7 @@ char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, Wal
   to = put(to, origin_);
   to = put_text_member_if_any(to, R"(,"client":")", head.info.client);
   to = put_text_member_if_any(to, R"(,"tenant":")", head.info.tenant);
-  to = put_text_member_if_any(to, R"(,"protocol":")", outcome.protocol);
+  to = put_word_member(to, R"(,"protocol":")", outcome.protocol);
   to = put_text_member_if_any(to, R"(,"tls_version":")", outcome.tls_version);
   to = put_text_member_if_any(to, R"(,"tls_cipher":")", outcome.tls_cipher);
   to = put_text_member_if_any(to, R"(,"user":")", head.info.user);

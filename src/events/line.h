@@ -27,10 +27,14 @@ class LineComposer final {
 
  private:
   char* put_now(char* to, WallTime wall);
+  char* put_peer(char* to, const SocketAddress& peer);
+  char* put_attempt(char* to, const queue::Outcome& outcome, Monotonic now);
 
   std::string origin_;   // `,"hostname":"...","shard":N`, the same in every line
   int64_t second_ = -1;  // that second_text_ is about
   std::array<char, kTimeTextLength> second_text_{};
+  SocketAddress peer_{};   // that peer_text_ is about
+  std::string peer_text_;  // `,"peer":"192.0.2.1:25"`
 };
 
 }  // namespace ringmta::events

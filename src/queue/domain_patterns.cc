@@ -2,6 +2,8 @@
 // Patterns in one hash map; ".example.org" is kept with its dot, so it never equals a name.
 #include "domain_patterns.h"
 
+#include <cstring>
+
 #include "index_list.h"
 #include "ringmta/base/bytes.h"
 
@@ -9,8 +11,10 @@ namespace ringmta::queue {
 
 std::string_view domain_of(std::string_view address) {
   // A domain has no "@", a quoted local part may.
-  const size_t at = address.rfind('@');
-  return at == std::string_view::npos ? std::string_view{} : address.substr(at + 1);
+  if (address.empty()) return {};
+  const void* at = memrchr(address.data(), '@', address.size());
+  if (at == nullptr) return {};
+  return address.substr(static_cast<size_t>(static_cast<const char*>(at) - address.data()) + 1);
 }
 
 void DomainPatterns::add(std::string_view pattern, uint32_t rule) {

@@ -66,10 +66,8 @@ class IndexWheel final {
   uint32_t next_due() const {
     if (level_ > 0 || heads_[kMoving] != kNone) return tick_;
     const uint32_t end = tick_ | (kSlots - 1);
-    for (uint32_t tick = tick_; tick <= end && tick >= tick_; ++tick) {
-      if (heads_[tick % kSlots] != kNone) return tick;
-      if (tick == UINT32_MAX) break;
-    }
+    const uint32_t slot = first_occupied(tick_ % kSlots);
+    if (slot < kSlots) return end - (kSlots - 1) + slot;
     return end == UINT32_MAX ? end : end + 1;
   }
 
@@ -83,6 +81,16 @@ class IndexWheel final {
   static uint32_t wraps(uint32_t tick) {
     const auto zeros = static_cast<uint32_t>(std::countr_zero(tick));
     return zeros / 8 < kLevels ? zeros / 8 : kLevels - 1;
+  }
+
+  // Of the lowest level's slots from `slot` on; kSlots: none.
+  uint32_t first_occupied(uint32_t slot) const {
+    for (uint64_t bits = occupied_[slot / 64] & ~uint64_t{0} << slot % 64; slot < kSlots;) {
+      if (bits != 0) return slot / 64 * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+      slot = (slot / 64 + 1) * 64;
+      if (slot < kSlots) bits = occupied_[slot / 64];
+    }
+    return kSlots;
   }
 
   void begin_move() {
@@ -105,12 +113,17 @@ class IndexWheel final {
     entry.next = heads_[slot];
     if (entry.next != kNone) pool_.at_index(entry.next)->previous = index;
     heads_[slot] = index;
+    if (slot < kSlots) occupied_[slot / 64] |= uint64_t{1} << slot % 64;
   }
 
   void unlink(uint32_t index) {
     auto& entry = *pool_.at_index(index);
     if ((entry.previous & kHead) != 0) {
-      heads_[entry.previous & ~kHead] = entry.next;
+      const uint32_t slot = entry.previous & ~kHead;
+      heads_[slot] = entry.next;
+      if (slot < kSlots && entry.next == kNone) {
+        occupied_[slot / 64] &= ~(uint64_t{1} << slot % 64);
+      }
     } else {
       pool_.at_index(entry.previous)->next = entry.next;
     }
@@ -120,7 +133,8 @@ class IndexWheel final {
 
   Pool& pool_;
   std::array<uint32_t, kMoving + 1> heads_;
-  uint32_t tick_ = 0;   // all that is due before is out
+  std::array<uint64_t, kSlots / 64> occupied_{};  // slots of the lowest level that have entries
+  uint32_t tick_ = 0;                             // all that is due before is out
   uint32_t level_ = 0;  // level whose slot is to be moved down before this tick goes on
   uint32_t size_ = 0;
 };

@@ -124,8 +124,8 @@ void Queue::Impl::job_done(Job* job) {
     ++delivery.immediate;
   }
   const bool patience = delivery.immediate < kImmediateMax;
-  const Milliseconds wait = retry_wait(schedule(delivery), attempt.attempt, prng);
-  const WallTime next = wall() + wait;
+  Milliseconds wait{};  // of what is deferred
+  WallTime next{};
 
   std::vector<Recipient>& deferred = first_part;
   std::vector<Recipient>& again = second_part;
@@ -148,6 +148,10 @@ void Queue::Impl::job_done(Job* job) {
         recipient_final(recipients[i]);
         break;
       case Verdict::deferred:
+        if (deferred.empty()) {
+          wait = retry_wait(schedule(delivery), attempt.attempt, prng);
+          next = wall() + wait;
+        }
         ++counters.deferrals;
         deferred.push_back(recipients[i]);
         if (reason == kNone) reason = reasons.use(reason_of(attempt, result));

@@ -209,7 +209,11 @@ void Server::Impl::flush(Session& session) {
   if (stopping && !session.closing && !session.machine.in_content()) end(session, shutting_down());
   if (session.stream_closed) return;
   resume_if_possible(session);
-  if (session.machine.has_output()) session.machine.take_output(session.output);
+  if (session.machine.has_output()) {
+    const bool leaves_now =
+        session.tls == nullptr && !session.send_in_flight && session.output.empty();
+    session.machine.take_output(leaves_now ? session.sending : session.output);
+  }
   send_next(session);
   const bool nothing_left =
       !session.send_in_flight && session.pending_first == session.pending_next;
@@ -221,7 +225,7 @@ void Server::Impl::send_next(Session& session) {
   if (session.send_in_flight) return;
   if (session.tls != nullptr) {
     seal(session);
-  } else {
+  } else if (!session.output.empty()) {
     std::swap(session.output, session.sending);
   }
   if (session.sending.empty()) return;

@@ -10,10 +10,18 @@
 #include <charconv>
 #include <cstring>
 
+#include "ringmta/base/octets.h"
+
 namespace ringmta::smtp {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// A code and what may stand behind it, all four octets of them.
+bool begins_well(std::string_view line) {
+  return line[0] >= '2' && line[0] <= '5' && is_digit(line[1]) && is_digit(line[2]) &&
+         (line[3] == ' ' || line[3] == '-');
+}
 
 // One to three digits without a superfluous leading zero (RFC 3463 2); 0 octets when there are
 // none.
@@ -107,6 +115,7 @@ void ReplyParser::keep(std::string_view text) {
   text = text.substr(0, kTextMax - kept.size());
   const size_t begin = kept.size();
   kept.append(text);
+  if (!has_control(text)) return;
   for (size_t i = begin; i < kept.size(); ++i) {
     const auto octet = static_cast<unsigned char>(kept[i]);
     if (octet < 0x20 || octet == 0x7F) kept[i] = octet == '\t' ? ' ' : '?';
@@ -132,6 +141,14 @@ bool ReplyParser::take(std::string_view piece) {
     problem_ = "a reply line is too long";
     return false;
   }
+  if (columns_ == 0 && piece.size() >= 4 && begins_well(piece)) {
+    line_code_ =
+        static_cast<uint16_t>((piece[0] - '0') * 100 + (piece[1] - '0') * 10 + (piece[2] - '0'));
+    last_line_ = piece[3] == ' ';
+    columns_ = 4;
+    piece.remove_prefix(4);
+  }
+  // Octet by octet: a line that was cut within its first four, or that is not one of a reply.
   while (columns_ < 4 && !piece.empty()) {
     const char c = piece.front();
     piece.remove_prefix(1);

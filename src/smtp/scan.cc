@@ -34,7 +34,9 @@ unsigned lowest(uint64_t bits) { return static_cast<unsigned>(std::countr_zero(b
 
 // "Name:" in any case, with as many blanks before the colon (RFC 5322 4.5) as are in sight.
 bool is_field(const char* at, size_t length, std::string_view name) {
-  if (length < name.size() || !equals_ignoring_case({at, name.size()}, name)) return false;
+  if (length < name.size()) return false;
+  const std::string_view given(at, name.size());
+  if (given != name && !equals_ignoring_case(given, name)) return false;
   for (size_t i = name.size(); i < length; ++i) {
     if (at[i] == ':') return true;
     if (at[i] != ' ' && at[i] != '\t') return false;

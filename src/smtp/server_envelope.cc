@@ -29,7 +29,8 @@ constexpr std::string_view kNeedsUtf8 = "553 5.6.7 An address beyond ASCII needs
 // clients send one).
 bool take_word(std::string_view& text, std::string_view word) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  if (!equals_ignoring_case(text.substr(0, word.size()), word)) return false;
+  const std::string_view given = text.substr(0, word.size());
+  if (given != word && !equals_ignoring_case(given, word)) return false;
   text.remove_prefix(word.size());
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   return true;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "ringmta/base/assert.h"
+#include "ringmta/base/octets.h"
 #include "ringmta/base/wipe.h"
 
 namespace ringmta::smtp {
@@ -17,29 +18,6 @@ namespace {
 constexpr size_t kOutputKept = 4096;            // octets of memory kept for output when it is idle
 constexpr size_t kHeldMax = 16'384;             // octets of replies behind an open place
 constexpr uint64_t kLineSwallowedMax = 65'536;  // octets of one command line, then the session ends
-
-// The top bit of some octet is set if one is below 32 or is 127 (Warren, "Hacker's Delight", 6-1).
-uint64_t control_octets(const char* at) {
-  constexpr uint64_t kEach = 0x0101010101010101ULL;
-  uint64_t word = 0;
-  std::memcpy(&word, at, sizeof word);
-  const uint64_t deleted = word ^ kEach * 0x7F;
-  return (((word - kEach * 0x20) & ~word) | ((deleted - kEach) & ~deleted)) & kEach * 0x80;
-}
-
-bool has_control(std::string_view line) {
-  uint64_t found = 0;
-  if (line.size() >= sizeof found) {
-    size_t at = 0;
-    for (; at + sizeof found < line.size(); at += sizeof found) {
-      found |= control_octets(line.data() + at);
-    }
-    found |= control_octets(line.data() + line.size() - sizeof found);
-  } else {
-    for (const char c : line) found |= static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? 1 : 0;
-  }
-  return found != 0;
-}
 
 }  // namespace
 
@@ -235,10 +213,7 @@ void ServerSession::on_line(std::string_view line) {
   }
 }
 
-void ServerSession::reply(std::string_view text) {
-  output_ += text;
-  output_ += "\r\n";
-}
+void ServerSession::reply(std::string_view text) { output_.append(text).append("\r\n", 2); }
 
 void ServerSession::refuse(std::string_view text) {
   ++errors_;
@@ -301,7 +276,11 @@ bool ServerSession::has_output() const {
 void ServerSession::take_output(std::string& into) {
   const size_t length = pending_count_ > 0 ? places_[0] : output_.size();
   into.append(output_, 0, length);
-  output_.erase(0, length);
+  if (length == output_.size()) {
+    output_.clear();
+  } else {
+    output_.erase(0, length);
+  }
   for (uint32_t i = 0; i < pending_count_; ++i) places_[i] -= length;
   if (output_.empty() && output_.capacity() > kOutputKept) std::string().swap(output_);
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "ringmta/base/octets.h"
+
 namespace ringmta::smtp {
 namespace {
 
@@ -49,10 +51,22 @@ constexpr std::array<bool, 256> make_name_octets() {
 }
 constexpr auto kNameOctets = make_name_octets();
 
-template <typename Allowed>
-void append_filtered(std::string& into, std::string_view text, Allowed allowed) {
+// Anything else than kNameOctets has.
+Octets16 not_name(Octets16 text) {
+  const Octets16 lower = text | 0x20;
+  const Octets16 letter = (lower >= 'a') & (lower <= 'z');
+  const Octets16 digit_or_colon = (text >= '0') & (text <= ':');
+  const Octets16 mark =
+      (text == '.') | (text == '-') | (text == '_') | (text == '[') | (text == ']');
+  return ~(letter | digit_or_colon | mark);
+}
+
+// `odd`: whether some octet may not be `allowed`.
+template <typename Odd, typename Allowed>
+void append_filtered(std::string& into, std::string_view text, Odd odd, Allowed allowed) {
   const size_t begin = into.size();
   into += text;
+  if (!any_octet(text, odd)) return;
   for (size_t i = begin; i < into.size(); ++i) {
     if (!allowed(static_cast<unsigned char>(into[i]))) into[i] = '?';
   }
@@ -60,13 +74,13 @@ void append_filtered(std::string& into, std::string_view text, Allowed allowed) 
 
 void append_name(std::string& into, std::string_view name) {
   if (name.empty()) name = "unknown";
-  append_filtered(into, name.substr(0, kNameMax),
+  append_filtered(into, name.substr(0, kNameMax), not_name,
                   [](unsigned char octet) { return kNameOctets[octet]; });
 }
 
 // A mailbox the grammar has passed: it may hold blanks and UTF-8, but never a control.
 void append_path(std::string& into, std::string_view address) {
-  append_filtered(into, address.substr(0, kPathOctetsMax),
+  append_filtered(into, address.substr(0, kPathOctetsMax), octets::control,
                   [](unsigned char octet) { return octet >= 0x20 && octet != 0x7F; });
 }
 
