@@ -2,6 +2,7 @@
 #include "base64.h"
 
 #include "ringmta/base/base64.h"
+#include "ringmta/base/wipe.h"
 
 namespace ringmta::dkim {
 
@@ -11,12 +12,18 @@ void append_base64(std::span<const std::byte> octets, std::string& into) {
 
 std::optional<std::vector<std::byte>> base64_octets(std::string_view text) {
   std::string packed, octets;
+  packed.reserve(text.size());  // it may be a private key: no copies are left behind
+  octets.reserve(text.size());
   for (const char c : text) {
     if (c != ' ' && c != '\t' && c != '\r' && c != '\n') packed.push_back(c);
   }
-  if (packed.empty() || !append_base64_decoded(packed, octets)) return std::nullopt;
+  const bool fine = !packed.empty() && append_base64_decoded(packed, octets);
   const Bytes bytes = as_bytes(octets);
-  return std::vector<std::byte>(bytes.begin(), bytes.end());
+  std::optional<std::vector<std::byte>> decoded;
+  if (fine) decoded.emplace(bytes.begin(), bytes.end());
+  wipe(packed);
+  wipe(octets);
+  return decoded;
 }
 
 }  // namespace ringmta::dkim

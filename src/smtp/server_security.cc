@@ -31,11 +31,12 @@ bool offered(std::string_view mechanisms, std::string_view name) {
 
 }  // namespace
 
+// Before EHLO as well: all that was said is forgotten anyway, and there are clients that know what
+// they want without asking (GNU gsasl).
 void ServerSession::on_starttls(std::string_view arguments) {
   if (!arguments.empty()) return refuse("501 5.5.4 STARTTLS takes no argument");
   if (access_.tls) return refuse("503 5.5.1 TLS is in use already");
   if (!access_.starttls) return refuse("502 5.5.1 STARTTLS was not offered");
-  if (!esmtp_) return refuse("503 5.5.1 EHLO comes first");
   drop_arriving();
   end_transaction();
   state_ = State::tls;

@@ -14,6 +14,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import time
 
 from harness import check, equal, load, main, program, tool, until
 
@@ -101,18 +102,36 @@ def test_msmtp_by_scram(lab):
     check(msmtp(relay, lab, "scram-sha-256", "wrong").returncode != 0, "a wrong password is refused")
 
 
+def gsasl(relay, mechanism, password, *options):
+    return subprocess.run([tool("gsasl", "gsasl"), "--client", "--smtp", "--connect", f"127.0.0.1:{relay.port}",
+                           f"--mechanism={mechanism}", "--authentication-id=ann", "--authorization-id=",
+                           f"--password={password}", *options],
+                          input="QUIT\n", capture_output=True, text=True, timeout=120, check=False)
+
+
 def test_gsasl_by_scram_finds_that_the_server_knows_the_password(lab):
     add_user(lab, "ann")
     relay = relay_with_users(lab)
-
-    def gsasl(password):
-        return subprocess.run([tool("gsasl", "gsasl"), "--client", "--smtp", "--connect", f"127.0.0.1:{relay.port}",
-                               "--mechanism=SCRAM-SHA-256", "--authentication-id=ann", "--authorization-id=",
-                               f"--password={password}", "--no-starttls", "--no-cb"],
-                              input="QUIT\n", capture_output=True, text=True, timeout=120, check=False)
-    done = gsasl(PASSWORD)
+    done = gsasl(relay, "SCRAM-SHA-256", PASSWORD, "--no-starttls", "--no-cb")
     check("235 2.7.0" in done.stdout, done.stdout + done.stderr)
-    check("235 2.7.0" not in gsasl("wrong").stdout, "a wrong password is refused")
+    done = gsasl(relay, "SCRAM-SHA-256", "wrong", "--no-starttls", "--no-cb")
+    check("235 2.7.0" not in done.stdout, "a wrong password is refused")
+
+
+def test_gsasl_over_starttls(lab):
+    """GnuTLS beneath, and STARTTLS without EHLO before it. -PLUS binds to the connection by what GNU SASL itself has
+    got out of GnuTLS."""
+    add_user(lab, "ann")
+    relay = relay_with_users(lab, certificate(lab), 'delay_max = "0s"', exempt='"192.0.2.0/24"')
+    roots = f"--x509-ca-file={lab.directory / 'chain.pem'}"
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"):
+        cb = ["--no-cb"] if mechanism == "SCRAM-SHA-256" else []
+        done = gsasl(relay, mechanism, PASSWORD, "--starttls", roots, *cb)
+        check(f"AUTH {mechanism}" in done.stdout and "235 2.7.0" in done.stdout, done.stdout + done.stderr)
+        done = gsasl(relay, mechanism, "wrong", "--starttls", roots, *cb)
+        check("535 5.7.8" in done.stdout and "235 2.7.0" not in done.stdout, done.stdout + done.stderr)
+    relay.wait_for_total("server", "auth_successes", 2)
+    relay.wait_for_total("server", "tls_handshakes", 4)
 
 
 def certificate(lab):
@@ -388,6 +407,22 @@ def test_a_reload_brings_new_users_and_bad_lines_change_nothing(lab):
         check(f"{users}:{line}: " in done.stdout + done.stderr, done.stdout + done.stderr)
     check("apple" not in done.stderr, "what stands in the line is not repeated")
     equal(Raw(relay).ask(plain("eve", "apple"))[:9], "235 2.7.0", "as before")
+
+
+def test_who_guesses_waits_and_is_blocked_for_a_while(lab):
+    add_user(lab, "ann")
+    relay = relay_with_users(lab, "failures_max = 4", 'block_for = "3s"', 'delay_max = "1s"')
+    took = []
+    for _ in range(4):
+        client = Raw(relay)
+        began = time.monotonic()
+        equal(client.ask(plain("ann", "wrong"))[:9], "535 5.7.8", "a guess")
+        took.append(time.monotonic() - began)
+    for least, seconds in zip((0.25, 0.5, 1, 1), took):
+        check(seconds >= least, f"replies took {took}")
+    equal(Raw(relay).ask(plain("ann", PASSWORD))[:9], "454 4.7.0", "even the right one")
+    until(lambda: Raw(relay).ask(plain("ann", PASSWORD))[:9] == "235 2.7.0", "the end of the block")
+    check(relay.total("server", "auth_blocked") >= 1, "counted")
 
 
 def test_check_refuses_a_file_that_others_may_read(lab):

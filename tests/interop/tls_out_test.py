@@ -6,6 +6,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 import threading
 
@@ -155,6 +156,72 @@ def test_a_next_hop_that_refuses_starttls(lab):
     send_one(required)
     until(lambda: required.total("client", "site_failures") > 0, "the site to fail")
     equal(required.events("delivered"), [], "nothing in clear text")
+
+
+class BrokenTls:
+    """Offers STARTTLS and takes it, but does not speak TLS then; in the clear it is an MX like any other."""
+
+    def __init__(self):
+        self.tried, self.mails = 0, 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection):
+        with connection, connection.makefile("rb") as lines:
+            try:
+                connection.sendall(b"220 broken.test ESMTP\r\n")
+                for line in lines:
+                    verb = line[:4].upper()
+                    if verb == b"STAR":
+                        self.tried += 1
+                        connection.sendall(b"220 go on\r\n")
+                        connection.recv(5)
+                        connection.sendall(b"HTTP/1.1 400 this is a device that takes TLS apart\r\n\r\n")
+                        return
+                    if verb == b"DATA":
+                        connection.sendall(b"354 go on\r\n")
+                        while lines.readline() not in (b".\r\n", b""):
+                            pass
+                        self.mails += 1
+                    connection.sendall({b"EHLO": b"250-broken.test\r\n250 STARTTLS\r\n", b"QUIT": b"221 bye\r\n"}.get(verb, b"250 ok\r\n"))
+                    if verb == b"QUIT":
+                        return
+            except OSError:
+                pass
+
+
+def test_a_host_whose_tls_is_broken_is_remembered(lab):
+    peer = BrokenTls()
+    relay = lab.relay([f"127.0.0.1:{peer.port}"], route="messages_per_connection_max = 1\n",
+                      sections='[client.tls]\nbroken_for = "3s"\n')
+    for count in (1, 2, 3):
+        send_one(relay)
+        delivered = relay.wait_for_events("delivered", count)
+        check("tls_version" not in delivered[-1], "in clear text")
+    equal((peer.tried, peer.mails), (1, 3), "STARTTLS is tried once, then remembered")
+    equal(relay.total("client", "tls_fallbacks"), 1, "fallbacks")
+
+    def tried_again():
+        send_one(relay)
+        return peer.tried == 2
+    until(tried_again, "TLS to be tried again when it is forgotten")
+    required = another_relay(lab, "required", f"127.0.0.1:{peer.port}", security("required"))
+    before = peer.mails
+    send_one(required)
+    until(lambda: required.total("client", "tls_failures") >= 1, "the failure")
+    equal((required.events("delivered"), peer.mails), ([], before), "nothing in clear text under required")
+    listed = required.command("queue", "list", "--socket", str(required.control)).stdout
+    check("TLS" in listed, listed)
+    peer.socket.close()
 
 
 def test_a_reload_changes_the_policy_of_open_connections(lab):
