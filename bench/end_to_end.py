@@ -144,6 +144,8 @@ connections_max = {self.options.connections}
 file = "{self.directory}/events.jsonl"
 [control]
 socket = "{self.control}"
+[process]
+user = "root"
 {self.options.config}
 {self.dkim_keys()}
 """)

@@ -43,6 +43,8 @@ durability = "{getattr(place.options, 'durability', 'sync')}"
 {self.events()}
 [control]
 socket = "{self.control}"
+[process]
+user = "root"
 {place.options.config}
 {place.sections}
 """)

@@ -6,7 +6,8 @@
 
 namespace ringmta::cli {
 
-int serve_command(const ServeCommand& command, const Console& console, Serve serve);
+int serve_command(const ServeCommand& command, const Console& console, const Serve& serve,
+                  const Prepare& prepare);
 int check_command(const CheckCommand& command, const Console& console);
 int status_command(const StatusCommand& command, const Console& console);
 int top_command(const TopCommand& command, const Console& console);

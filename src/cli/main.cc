@@ -12,5 +12,11 @@ int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   std::signal(SIGPIPE, SIG_IGN);
   const ringmta::cli::Console console{std::cin, std::cout, std::cerr, isatty(STDOUT_FILENO) != 0};
-  return ringmta::cli::run(argc, argv, console, ringmta::relay::serve);
+  ringmta::process::CommandRunner runner;
+  return ringmta::cli::run(
+      argc, argv, console,
+      [&runner](const ringmta::config::Loaded& loaded) {
+        return ringmta::relay::serve(loaded, runner);
+      },
+      [&runner](const std::string& file) { return ringmta::relay::start_runner(runner, file); });
 }

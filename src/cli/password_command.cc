@@ -74,6 +74,16 @@ Result<std::string> ask(const Console& console) {
   return password;
 }
 
+// A name is data of its directory: without this a power failure may bring the old file back.
+Status sync_directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int code = fd >= 0 && ::fsync(fd) == 0 ? 0 : errno;
+  if (fd >= 0) ::close(fd);
+  return code == 0 ? Status{} : fail_errno(directory, code);
+}
+
 // The file as a whole, under a new name first: whoever reads it meanwhile sees the old or the new.
 Status replace_file(const std::string& path, const std::string& text, mode_t mode) {
   const std::string fresh = path + ".new";
@@ -96,7 +106,7 @@ Status replace_file(const std::string& path, const std::string& text, mode_t mod
   if (code == 0 && ::fsync(fd) != 0) code = errno;
   ::close(fd);
   if (code == 0 && ::rename(fresh.c_str(), path.c_str()) != 0) code = errno;
-  if (code == 0) return {};
+  if (code == 0) return sync_directory_of(path);
   ::unlink(fresh.c_str());
   return fail_errno(path, code);
 }

@@ -15,10 +15,11 @@ namespace {
 
 struct Dispatch {
   const Console& console;
-  Serve serve;
+  const Serve& serve;
+  const Prepare& prepare;
 
   int operator()(const ServeCommand& command) const {
-    return serve_command(command, console, serve);
+    return serve_command(command, console, serve, prepare);
   }
   int operator()(const CheckCommand& command) const { return check_command(command, console); }
   int operator()(const StatusCommand& command) const { return status_command(command, console); }
@@ -46,10 +47,11 @@ int complain(const Console& console, std::string_view what, ExitStatus status) {
   return status;
 }
 
-int run(int argc, const char* const* argv, const Console& console, Serve serve) {
+int run(int argc, const char* const* argv, const Console& console, const Serve& serve,
+        const Prepare& prepare) {
   const auto command = parse_arguments(argc, argv, console);
   if (!command) return command.error();
-  const int status = std::visit(Dispatch{console, serve}, *command);
+  const int status = std::visit(Dispatch{console, serve, prepare}, *command);
   console.out.flush();
   return status;
 }

@@ -12,6 +12,7 @@
 #include "ringmta/base/version.h"
 #include "ringmta/config/load.h"
 #include "ringmta/config/units.h"
+#include "ringmta/process/identity.h"
 #include "text.h"
 
 namespace ringmta::cli {
@@ -57,6 +58,33 @@ std::string spool_text(const config::Settings& settings) {
                      settings.spool.durability == spool::DurabilityMode::sync
                          ? "a 250 follows stable storage"
                          : "RELAXED: a power failure loses accepted mail");
+}
+
+std::string user_text(const config::ProcessSettings& process) {
+  std::string text = process::is_root() ? process.user : process::current_identity().user;
+  if (!process.seccomp) text += ", no seccomp filter";
+  if (!process.landlock) text += ", no Landlock";
+  return text;
+}
+
+// What a start by root would stumble over.
+void print_access(const config::Loaded& loaded, const Console& console) {
+  const config::ProcessSettings& process = loaded.settings.process;
+  if (!process::is_root() || process.user == "root") return;
+  const auto identity = process::find_identity(process.user, process.group);
+  if (!identity) {
+    console.err << "warning: " << identity.error().message << '\n';
+    return;
+  }
+  std::vector<std::string> paths;
+  const auto files = config::files_read(loaded.settings, loaded.file);
+  for (const config::NamedFile& file : files) paths.push_back(file.path);
+  const auto unreadable = process::unreadable_files(*identity, paths);
+  for (const config::NamedFile& file : files) {
+    if (std::ranges::find(unreadable, file.path) == unreadable.end()) continue;
+    console.err << "warning: " << config::unreadable_text(file, identity->user, identity->gid)
+                << '\n';
+  }
 }
 
 // The waits until the longest is reached, at most so many.
@@ -111,6 +139,7 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
   }
   row("retries", retries_text(s.queue.retry));
   row("memory", fmt::format("{} at most", octets_text(config::memory_at_limits(s))));
+  row("runs as", user_text(s.process));
   row("events", s.events.file.empty() ? "none" : s.events.file);
   row("control", s.control.socket.empty()
                      ? "none"
@@ -120,7 +149,11 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
 
 }  // namespace
 
-int serve_command(const ServeCommand& command, const Console& console, Serve serve) {
+int serve_command(const ServeCommand& command, const Console& console, const Serve& serve,
+                  const Prepare& prepare) {
+  if (const Status ready = prepare ? prepare(command.file) : Status{}; !ready) {
+    return complain(console, ready.error().message, kFailed);
+  }
   const config::Loaded loaded = config::load(command.file, config::this_machine());
   if (!loaded.errors.empty()) {
     print_problems(loaded, console);
@@ -150,6 +183,7 @@ int check_command(const CheckCommand& command, const Console& console) {
     console.out << config::effective(loaded.settings);
     return kDone;
   }
+  print_access(loaded, console);
   console.out << command.file << " is fine. It runs\n";
   print_meaning(loaded.settings, console.out);
   return kDone;

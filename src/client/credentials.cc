@@ -47,6 +47,7 @@ struct Credentials::Impl {
   std::deque<size_t> to_fetch, to_derive;
   bool deriving = false, fetching = false;
   uint64_t numbers = 0;
+  process::CommandRunner* runner = nullptr;
   std::thread thread;
 
   static constexpr size_t kDerivationsMax = 1024;
@@ -92,7 +93,7 @@ struct Credentials::Impl {
     const AuthOptions source = secret.source;
     fetching = true;
     guard.unlock();
-    Result<FetchedSecret> fetched = fetch_secret(source, stop);
+    Result<FetchedSecret> fetched = fetch_secret(source, stop, runner);
     guard.lock();
     fetching = false;
     secret.fetching = false;
@@ -139,6 +140,8 @@ Credentials::~Credentials() {
   }
   if (impl_->thread.joinable()) impl_->thread.join();
 }
+
+void Credentials::run_commands_by(process::CommandRunner& runner) { impl_->runner = &runner; }
 
 Credentials::Answer Credentials::secret(const AuthOptions& source) {
   using State = Answer::State;

@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Files are read whole, commands are run without a shell, with nothing on their standard input and
-// their standard error thrown away: it may well hold what must not be written anywhere.
+// Files are read whole; commands are the business of process/command_runner.h.
 #include "secret_source.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <cerrno>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "ringmta/base/wipe.h"
-
-extern char** environ;
 
 namespace ringmta::client {
 namespace {
 
-constexpr int kPollMs = 50;
 constexpr int64_t kLifetimeMax_s = 30 * 24 * 3600;
 
 // A descriptor that is closed.
@@ -50,89 +41,6 @@ Result<std::string> read_whole(const std::string& path) {
   }
   if (size > kSecretMax) return fail(fmt::format("{} is too large for a secret", path));
   text.resize(size);
-  return text;
-}
-
-// Its own process group, so that what it started ends with it.
-Result<pid_t> start(const std::vector<std::string>& command, int output) {
-  std::vector<char*> arguments;
-  for (const std::string& one : command) arguments.push_back(const_cast<char*>(one.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, output, 1);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  pid_t child = 0;
-  const int failed =
-      posix_spawnp(&child, command[0].c_str(), &actions, &attributes, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (failed != 0) return fail_errno(command[0], failed);
-  return child;
-}
-
-struct Ended {
-  bool in_time = true;
-  bool too_much = false;
-};
-
-// Until the command closes its output, or its time is over.
-Ended read_output(int from, const std::atomic<bool>& stop, std::string& text) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kCommandMax.count);
-  while (true) {
-    if (stop || std::chrono::steady_clock::now() >= end) return {false, false};
-    pollfd wait{from, POLLIN, 0};
-    if (::poll(&wait, 1, kPollMs) <= 0) continue;
-    char piece[1024];
-    const ssize_t got = ::read(from, piece, sizeof piece);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return {};
-    append_secret(text, {piece, static_cast<size_t>(got)});
-    explicit_bzero(piece, sizeof piece);
-    if (text.size() > kSecretMax) return {true, true};
-  }
-}
-
-Result<std::string> run(const std::vector<std::string>& command, const std::atomic<bool>& stop) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe", errno);
-  const Descriptor reading(ends[0]);
-  Result<pid_t> child = fail("");
-  {
-    const Descriptor writing(ends[1]);
-    child = start(command, writing.number);
-  }
-  if (!child) return std::unexpected(child.error());
-  std::string text;
-  const Ended ended = read_output(reading.number, stop, text);
-  if (!ended.in_time || ended.too_much) ::kill(-*child, SIGKILL);
-  int status = 0;
-  while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!ended.in_time || ended.too_much) {
-    wipe(text);
-    return fail(ended.too_much ? fmt::format("{} printed more than a token", command[0])
-                               : fmt::format("{} took longer than {} s", command[0],
-                                             kCommandMax.count / 1000));
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    wipe(text);
-    return fail(WIFEXITED(status)
-                    ? fmt::format("{} ended with status {}", command[0], WEXITSTATUS(status))
-                    : fmt::format("{} was killed by a signal", command[0]));
-  }
   return text;
 }
 
@@ -165,11 +73,16 @@ Result<FetchedSecret> read_secret(std::string_view text, bool is_token) {
   return secret;
 }
 
-Result<FetchedSecret> fetch_secret(const AuthOptions& source, const std::atomic<bool>& stop) {
+Result<FetchedSecret> fetch_secret(const AuthOptions& source, const std::atomic<bool>& stop,
+                                   process::CommandRunner* runner) {
   const bool from_command = !source.token_command.empty();
   const std::string& path = source.password_file.empty() ? source.token_file : source.password_file;
   const std::string name = from_command ? "what " + source.token_command[0] + " prints" : path;
-  Result<std::string> text = from_command ? run(source.token_command, stop) : read_whole(path);
+  const auto run = [&] {
+    return runner != nullptr ? runner->run(source.token_command, stop)
+                             : process::run_command(source.token_command, stop);
+  };
+  Result<std::string> text = from_command ? run() : read_whole(path);
   if (!text) return std::unexpected(text.error());
   Result<FetchedSecret> secret = read_secret(*text, source.has_token());
   wipe(*text);

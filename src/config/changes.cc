@@ -148,6 +148,7 @@ void keep_until_start(Settings& fresh, const Settings& running) {
   fresh.events = running.events;
   fresh.control = running.control;
   fresh.metrics = running.metrics;
+  fresh.process = running.process;
 }
 
 }  // namespace ringmta::config

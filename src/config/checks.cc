@@ -231,6 +231,12 @@ void Checks::dangers() {
   if (s.spool.durability == spool::DurabilityMode::relaxed) {
     warning({"spool.durability"}, "\"relaxed\": a power failure loses mail that was accepted");
   }
+  if (!s.control.socket.empty() && (s.control.mode & 0007) != 0) {
+    warning({"control.mode"},
+            fmt::format("{:04o} lets every user of this machine list, retry and remove mail: write "
+                        "\"0600\", or \"0660\" for a group of operators",
+                        s.control.mode));
+  }
   if (const uint32_t length = s.server.session.text_line_length_max; length > 0 && length < 998) {
     warning({"server.text_line_length_max"},
             fmt::format("{} is less than the 998 octets that RFC 5321 lets a line have", length));

@@ -164,5 +164,6 @@ std::span<const Key> route_keys();
 std::span<const Key> client_keys();
 std::span<const Key> tls_out_keys();
 std::span<const Key> operator_keys();
+std::span<const Key> process_keys();
 
 }  // namespace ringmta::config

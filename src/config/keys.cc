@@ -125,6 +125,10 @@ const Section kSections[] = {
     {.name = "events",
      .about = "What became of each recipient, for whoever counts, bills or alarms.",
      .at_start = true},
+    {.name = "process",
+     .about =
+         "Whom the relay runs as, and what it gives up at its start: [security.md](security.md).",
+     .at_start = true},
     {.name = "control", .about = "The operator's door.", .at_start = true},
     {.name = "metrics", .about = "Figures for monitoring.", .at_start = true},
     {.name = "shards",
@@ -142,7 +146,7 @@ std::vector<Key> in_order_of_sections() {
   std::vector<Key> all;
   for (const auto part :
        {relay_keys(), server_keys(), tls_in_keys(), auth_keys(), dkim_keys(), route_keys(),
-        queue_keys(), client_keys(), tls_out_keys(), operator_keys()}) {
+        queue_keys(), client_keys(), tls_out_keys(), operator_keys(), process_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Key& a, const Key& b) {

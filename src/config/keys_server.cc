@@ -27,8 +27,8 @@ constexpr Key kKeys[] = {
     {.section = "server",
      .name = "sessions_per_client_max",
      .kind = Whole{RINGMTA_AT(server.sessions_per_client_max), 0, 1'000'000},
-     .meaning = "Sessions of one client address, all shards together; 0: any. More get "
-                "`421 4.7.0`."},
+     .meaning = "Sessions of one client address (IPv6: of its /64), all shards together; 0: any. "
+                "More get `421 4.7.0`."},
     {.section = "server",
      .name = "message_size_max",
      .kind = Size{Whole{RINGMTA_AT(server.session.message_size_max), 1024, 1ULL << 30}},

@@ -5,6 +5,7 @@
 // ScrapeConnection::kTimeMax for all of it.
 #include "ringmta/http/metrics.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -18,6 +19,7 @@
 #include "descriptor.h"
 #include "metrics_text.h"
 #include "ringmta/base/log.h"
+#include "ringmta/ring/listening.h"
 #include "scrape_connection.h"
 #include "threads.h"
 
@@ -32,15 +34,14 @@ Result<Descriptor> listen_on(const SocketAddress& address) {
                           "; set [metrics] listen to an address of this host and a free port",
                       code);
   };
-  Descriptor descriptor{::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  if (!descriptor) return fail_here(errno);
-  const int one = 1;
-  ::setsockopt(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-  if (address.family() == AF_INET6) {  // so that [::] and 0.0.0.0 can stand side by side
-    ::setsockopt(descriptor.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+  Descriptor descriptor{ring::take_bound(address)};
+  if (!descriptor) {
+    const auto made = ring::bind_listener(address, false);
+    if (!made) return fail_here(made.error().code);
+    descriptor = Descriptor{*made};
   }
-  if (::bind(descriptor.get(), address.get(), address.length) != 0 ||
-      ::listen(descriptor.get(), SOMAXCONN) != 0) {
+  if (::listen(descriptor.get(), SOMAXCONN) != 0 ||
+      ::fcntl(descriptor.get(), F_SETFL, O_NONBLOCK) != 0) {
     return fail_here(errno);
   }
   return descriptor;

@@ -159,8 +159,9 @@ struct Io::Impl {
   explicit Impl(const IoOptions& chosen);
   ~Impl();
 
-  Status set_up();  // ring, buffers, doorbell
-  void enable();    // binds the ring to the calling thread, at its first submission
+  Status set_up();    // ring, buffers, doorbell
+  Status restrict();  // to the operations that this room submits
+  void enable();      // binds the ring to the calling thread, at its first submission
   io_uring_sqe* entry();
 
   // Turn.

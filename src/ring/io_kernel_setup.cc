@@ -149,7 +149,7 @@ Status Io::Impl::set_up() {
       !made_buffers) {
     return made_buffers;
   }
-  return {};
+  return restrict();
 }
 
 void Io::Impl::enable() {

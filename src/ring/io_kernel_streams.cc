@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "io_kernel.h"
+#include "ringmta/ring/listening.h"
 
 namespace ringmta::ring {
 
@@ -35,31 +36,24 @@ void send_without_delay(int fd) {
 
 Result<ListenerId> Io::listen(const SocketAddress& address, const ListenOptions& options,
                               Token token) {
-  const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return fail_errno("no socket to listen on " + address.text(), errno);
-  const int on = 1;
-  const bool is_unix = address.family() == AF_UNIX;
-  if (!is_unix) {
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (options.reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    send_without_delay(fd);  // accepted sockets inherit it
-    if (address.family() == AF_INET6) {
-      setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
+  int fd = take_bound(address);
+  if (fd < 0) {
+    const auto made = bind_listener(address, options.reuse_port);
+    if (!made) return std::unexpected(made.error());
+    fd = *made;
   }
-  if (::bind(fd, address.get(), address.length) < 0 || ::listen(fd, options.backlog) < 0) {
+  if (::listen(fd, options.backlog) < 0) {
     const int code = errno;
     ::close(fd);
     std::string what = "cannot listen on " + address.text();
     if (code == EADDRINUSE) what += " (another program does: see 'ss -ltnp')";
-    if (code == EACCES) what += " (ports below 1024 need CAP_NET_BIND_SERVICE)";
     return fail_errno(what, code);
   }
   Listener listener;
   listener.fd = fd;
   listener.token = token;
   listener.wanted = true;
-  listener.is_unix = is_unix;
+  listener.is_unix = address.family() == AF_UNIX;
   impl_->listeners.push_back(listener);
   const auto index = static_cast<uint32_t>(impl_->listeners.size() - 1);
   impl_->arm_accept(index);

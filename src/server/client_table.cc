@@ -3,27 +3,46 @@
 // so that an attacker with many addresses cannot make it grow.
 
 #include <netinet/in.h>
+#include <sys/random.h>
 
 #include <cstring>
 
+#include "ringmta/base/assert.h"
 #include "ringmta/server/server.h"
 
 namespace ringmta::server {
+namespace {
 
-// The address without its port, mixed (splitmix64's finisher) down to a bucket.
-size_t ClientTable::bucket(const SocketAddress& client) {
-  uint64_t mixed = 0;
+// The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+uint64_t mixed(uint64_t value) {
+  value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ value >> 27) * 0x94D049BB133111EBULL;
+  return value ^ value >> 31;
+}
+
+uint64_t secret_of_system() {
+  uint64_t secret = 0;
+  RINGMTA_ASSERT(getrandom(&secret, sizeof secret, 0) == static_cast<ssize_t>(sizeof secret));
+  return secret;
+}
+
+}  // namespace
+
+ClientTable::ClientTable() : ClientTable(secret_of_system()) {}
+
+// Mixed with the secret before and after: without it the mixing can be undone by anybody.
+size_t ClientTable::bucket(const SocketAddress& client) const {
+  uint64_t network = 0;
   if (client.family() == AF_INET) {
-    mixed = reinterpret_cast<const sockaddr_in*>(client.get())->sin_addr.s_addr;
+    network = reinterpret_cast<const sockaddr_in*>(client.get())->sin_addr.s_addr;
   } else if (client.family() == AF_INET6) {
-    uint64_t halves[2];
-    std::memcpy(halves, &reinterpret_cast<const sockaddr_in6*>(client.get())->sin6_addr,
-                sizeof halves);
-    mixed = halves[0] * 0x9E3779B97F4A7C15ULL ^ halves[1];
+    const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(client.get())->sin6_addr;
+    uint32_t last = 0;
+    std::memcpy(&last, address.s6_addr + 12, sizeof last);
+    std::memcpy(&network, address.s6_addr, sizeof network);
+    network = IN6_IS_ADDR_V4MAPPED(&address) ? last : ~network;
   }
-  mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL;
-  return (mixed ^ (mixed >> 31)) % kBuckets;
+  return (mixed(mixed(network ^ secret_) + secret_)) % kBuckets;
 }
 
 bool ClientTable::enter(const SocketAddress& client, uint32_t limit) {

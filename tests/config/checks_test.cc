@@ -288,6 +288,10 @@ TEST(Together, DangersAreWarnedAbout) {
   EXPECT_EQ(told_of("[server]\ntext_line_length_max = 500\n"),
             "warning: test.toml:7: server.text_line_length_max: 500 is less than the 998 octets "
             "that RFC 5321 lets a line have\n");
+  EXPECT_EQ(told_of("[control]\nmode = \"0666\"\n"),
+            "warning: test.toml:7: control.mode: 0666 lets every user of this machine list, retry "
+            "and remove mail: write \"0600\", or \"0660\" for a group of operators\n");
+  EXPECT_EQ(told_of("[control]\nmode = \"0660\"\n"), "");
 }
 
 }  // namespace

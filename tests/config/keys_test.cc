@@ -211,6 +211,12 @@ const Row kRows[] = {
     {"events.buffer_max", "\"32MiB\"", [](S s) { return s.events.buffer_max == 32 << 20; }},
     {"events.flush_after", "\"100ms\"", [](S s) { return s.events.flush_after == Milliseconds{100}; }},
     {"control.socket", "\"/tmp/control.sock\"", [](S s) { return s.control.socket == "/tmp/control.sock"; }},
+    {"process.user", "\"mail\"", [](S s) { return s.process.user == "mail"; }},
+    {"process.group", "\"mail\"", [](S s) { return s.process.group == "mail"; }},
+    {"process.seccomp", "false", [](S s) { return !s.process.seccomp; }},
+    {"process.landlock", "false", [](S s) { return !s.process.landlock; }},
+    {"process.readable", "[\"/srv/keys\", \"/opt\"]", [](S s) { return s.process.readable == Texts{"/srv/keys", "/opt"}; }},
+    {"process.core_dumps", "true", [](S s) { return s.process.core_dumps; }},
     {"control.mode", "\"0660\"", [](S s) { return s.control.mode == 0660; }},
     {"metrics.listen", "[\"127.0.0.1:9465\"]", [](S s) { return texts(s.metrics.listen) == Texts{"127.0.0.1:9465"}; }},
 

@@ -118,6 +118,8 @@ const Mistake kMistakes[] = {
      "1-3\n"},
     {"[shards]\ncpus = [0, 1]\n",
      "test.toml:7: shards.cpus: expects a list of processors as a text: write cpus = \"0-3,8\"\n"},
+    {"[process]\nuser = \"--help\"\n",
+     "test.toml:7: process.user: \"--help\" cannot be the name of a user or a group\n"},
     {"[control]\nmode = 600\n",
      "test.toml:7: control.mode: expects permissions as octal digits in quotes: write mode = "
      "\"0600\" (the relay's user), \"0660\" (its group too)\n"},

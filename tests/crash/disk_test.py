@@ -41,6 +41,8 @@ first = "1s"
 longest = "1s"
 [control]
 socket = "{self.control}"
+[process]
+user = "root"
 """)
 
     def start(self):

@@ -217,6 +217,8 @@ longest = "2s"
 file = "{self.events_file}"
 [control]
 socket = "{self.control}"
+[process]
+user = "root"
 {sections}
 """)
         self.process = None

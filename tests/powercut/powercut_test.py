@@ -284,6 +284,8 @@ first = "1s"
 longest = "2s"
 [control]
 socket = "{lab.directory}/control.sock"
+[process]
+user = "root"
 """)
         relay = lab.start("relay", [program("RINGMTA"), "serve", "-c", configuration])
         relay.wait_for_port(port)

@@ -13,7 +13,7 @@ struct Machine::Life {
   explicit Life(const config::Settings& the_settings)
       : settings(the_settings),
         exchange(settings.shards),
-        clients(std::make_unique<server::ClientTable>()),
+        clients(std::make_unique<server::ClientTable>(1)),
         auth(std::make_unique<server::AuthShared>(false)),
         snapshots(settings.shards) {}
 

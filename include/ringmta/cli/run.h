@@ -6,7 +6,9 @@
 // starting a process.
 #pragma once
 
+#include <functional>
 #include <iosfwd>
+#include <string>
 
 #include "ringmta/config/load.h"
 
@@ -28,8 +30,11 @@ struct Console {
   bool terminal = false;  // `out` is one: `top` may redraw
 };
 
-using Serve = int (*)(const config::Loaded& configuration);
+using Serve = std::function<int(const config::Loaded& configuration)>;
+// Before serve's configuration is read; the file's name.
+using Prepare = std::function<Status(const std::string& file)>;
 
-int run(int argc, const char* const* argv, const Console& console, Serve serve);
+int run(int argc, const char* const* argv, const Console& console, const Serve& serve,
+        const Prepare& prepare = {});
 
 }  // namespace ringmta::cli

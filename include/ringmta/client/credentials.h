@@ -19,6 +19,10 @@
 #include "ringmta/base/time.h"
 #include "ringmta/sasl/client_exchange.h"
 
+namespace ringmta::process {
+class CommandRunner;
+}
+
 namespace ringmta::client {
 
 // Who we are at a next hop. Exactly one of file, token file and command is given.
@@ -43,6 +47,9 @@ class Credentials final {
   ~Credentials();  // a command that is running is killed
   Credentials(const Credentials&) = delete;
   Credentials& operator=(const Credentials&) = delete;
+
+  // Before the first question; outlives this. Without it commands are run by this process.
+  void run_commands_by(process::CommandRunner& runner);
 
   struct Answer {
     enum class State : uint8_t { there, fetching, failed } state = State::fetching;

@@ -36,6 +36,15 @@ struct MetricsSettings {
   std::vector<SocketAddress> listen;  // empty: no metrics over HTTP
 };
 
+struct ProcessSettings {
+  std::string user = "ringmta";  // whom it becomes when root starts it
+  std::string group;             // empty: the user's own
+  bool seccomp = true;
+  bool landlock = true;
+  std::vector<std::string> readable;  // directories that Landlock leaves readable beside its own
+  bool core_dumps = false;
+};
+
 struct Settings {
   std::string hostname;  // in greetings, EHLO, trace lines and DSNs
   LogLevel log_level = LogLevel::info;
@@ -56,7 +65,17 @@ struct Settings {
   events::EventOptions events;
   ControlSettings control;
   MetricsSettings metrics;
+  ProcessSettings process;
 };
+
+// A file that a relay with these settings reads, at its start or later.
+struct NamedFile {
+  std::string key;  // of the configuration; empty: the configuration itself, and the system's files
+  std::string path;
+};
+std::vector<NamedFile> files_read(const Settings& settings, const std::string& configuration);
+// What follows from the relay's user not being able to read it, and the remedy.
+std::string unreadable_text(const NamedFile& file, const std::string& user, uint32_t group);
 
 // What holds when the file says nothing, before it is fitted to a machine: the rooms' own defaults,
 // and loopback as the place to listen at and to relay for.

@@ -66,16 +66,24 @@ struct Arrival {
 
 // Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two
 // addresses that meet in a bucket share its count, so the limit may bite early for them (1 in
-// 65,536 per pair), never late.
+// 65,536 per pair), never late. Which ones meet depends on a secret, so nobody can choose addresses
+// that take another's sessions away. IPv6 clients are counted by their /64, of which a single host
+// may use every address.
 class ClientTable final {
  public:
   static constexpr size_t kBuckets = 65536;
+
+  ClientTable();  // with a secret of its own
+  explicit ClientTable(uint64_t secret) : secret_(secret) {}
+
   // False (nothing counted) when the address is at `limit`; 0: any number.
   bool enter(const SocketAddress& client, uint32_t limit);
   void leave(const SocketAddress& client);
 
  private:
-  static size_t bucket(const SocketAddress& client);
+  size_t bucket(const SocketAddress& client) const;
+
+  const uint64_t secret_;
   std::array<std::atomic<uint32_t>, kBuckets> counts_{};
 };
 
