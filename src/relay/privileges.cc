@@ -95,10 +95,9 @@ Status give_up_privileges(const config::Loaded& configuration, process::CommandR
   raise_limit(RLIMIT_NOFILE);
   const auto identity = whom(settings.process);
   if (!identity) return std::unexpected(identity.error());
-  if (process::is_root()) {
-    lift_locked_memory();
-    if (Status made = make_directories(settings, *identity); !made) return made;
-  }
+  if (process::is_root()) lift_locked_memory();
+  // Before Landlock, whose rules are about what is there.
+  if (Status made = make_directories(settings, *identity); !made) return made;
   if (Status fine = runner.begin(*identity, token_commands(settings)); !fine) return fine;
   if (Status fine = process::become(*identity); !fine) return fine;
   if (Status fine = process::give_up_capabilities(); !fine) return fine;

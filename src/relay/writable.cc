@@ -44,7 +44,8 @@ Status make_for(const std::string& path, mode_t mode, const process::Identity& i
   if (::mkdir(path.c_str(), 0700) != 0)
     return fail_errno("cannot make the directory " + path, errno);
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  const bool given = fd >= 0 && ::fchown(fd, identity.uid, identity.gid) == 0 &&
+  const bool own = !process::is_root();  // it belongs to whom it should
+  const bool given = fd >= 0 && (own || ::fchown(fd, identity.uid, identity.gid) == 0) &&
                      ::fchmod(fd, mode) == 0 && ::fsync(fd) == 0;
   const int code = errno;
   if (fd >= 0) ::close(fd);
