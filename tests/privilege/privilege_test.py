@@ -181,7 +181,7 @@ def test_somebody_else_stays_who_it_is(lab):
     for name in ("var", "log", "run"):
         (lab.directory / name).mkdir()
         shutil.chown(lab.directory / name, USER)
-    process = lab.start("relay", ["setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups",
+    process = lab.start("relay", ["setpriv", "--reuid", USER, "--regid", "nogroup", "--init-groups",
                                   program("RINGMTA"), "serve", "-c", file])
     process.wait_for_port(port)
     is_nobody(facts(pathlib.Path(f"/proc/{process.pid()}/status")) | {"CapBnd": "0"}, "the relay")
