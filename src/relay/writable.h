@@ -14,8 +14,8 @@ namespace ringmta::relay {
 // Spool, events, control socket; what is configured.
 std::vector<std::string> directories_written(const config::Settings& settings);
 
-// Before becoming `identity`: those that are missing are made, for it alone (the spool) or for it and
-// its group. Durable.
+// Before becoming `identity`: those that are missing are made, for it alone (the spool) or for it
+// and its group. Durable.
 Status make_directories(const config::Settings& settings, const process::Identity& identity);
 
 // As the relay's user: whether it can write where it must. A spool that is open to every user of
