@@ -61,6 +61,7 @@ struct Pools::Impl {
   queue::Job* next_job(SitePool& site);
   queue::Job* next_lent(SitePool& site);
   void begin(Connection& connection, queue::Job& job);
+  void begin_session(Connection& connection, queue::Job& job);
   bool used_up(const Connection& connection) const;
 
   // opening.cc: when and whereto a connection is made, and what a failure means.
@@ -189,6 +190,7 @@ struct Pools::Impl {
   IntrusiveList<SitePool, &SitePool::waiting> waiting;     // for room
   Connection::Jobs done;                                   // judged, to be given back
   std::vector<smtp::ClientSession::OutputPart> parts;      // scratch of gather()
+  std::vector<iovec> unstuffed;                            // scratch of begin_session()
   std::vector<std::unique_ptr<Copy>> spare_copies;
   std::vector<SocketAddress> own_addresses;
   uint32_t waiting_sites = 0;  // on `waiting`

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "pools_impl.h"
+#include "stuffed_dots.h"
 
 namespace ringmta::client {
 
@@ -146,6 +147,24 @@ void Pools::Impl::serve(SitePool& site) {
   retire_site_if_quiet(site);
 }
 
+// Once per job, so the parts may be changed; the facts are for the events and stay.
+void Pools::Impl::begin_session(Connection& connection, queue::Job& job) {
+  const smtp::ContentFacts& content = job.transaction.content;
+  if (content.has_dot_stuffing && content.wire_size <= Copy::kOctets &&
+      connection.session.would_chunk(content.wire_size)) {
+    const size_t dots = leave_out_stuffed_dots(job.content, content.wire_size, unstuffed);
+    if (dots > 0) {
+      job.content.swap(unstuffed);
+      smtp::Transaction transaction = job.transaction;
+      transaction.content.wire_size -= dots;
+      transaction.content.has_dot_stuffing = false;
+      connection.session.begin(transaction);
+      return;
+    }
+  }
+  connection.session.begin(job.transaction);
+}
+
 void Pools::Impl::begin(Connection& connection, queue::Job& job) {
   unplace(connection);
   job.begun = now();
@@ -161,7 +180,7 @@ void Pools::Impl::begin(Connection& connection, queue::Job& job) {
   }
   job.transaction.tag = reinterpret_cast<uintptr_t>(&job);
   connection.jobs.push_back(job);
-  connection.session.begin(job.transaction);
+  begin_session(connection, job);
   ++connection.begun;
   ++counters.transactions;
   const uint32_t most = queue.site(connection.site->id).messages_per_connection_max;

@@ -134,14 +134,18 @@ void ClientSession::begin(const Transaction& transaction) {
   write_envelope(transaction, slot, found);
 }
 
+bool ClientSession::would_chunk(uint64_t wire_size) const {
+  return chunking_ && wire_size > kDotOctets &&
+         (!pipelining_ || wire_size <= options_.chunking_size_max);
+}
+
 void ClientSession::write_envelope(const Transaction& transaction, Slot& slot, Inspection found) {
   const EnvelopeView& envelope = transaction.envelope;
   const ContentFacts& content = transaction.content;
   const bool reset = outstanding_ > 0 ? last_chunked_ : !peer_clean_;
   slot.unanswered = found.sent;
   slot.stage = reset ? Stage::reset : Stage::mail;
-  slot.chunked = chunking_ && !content.has_dot_stuffing && content.wire_size > kDotOctets &&
-                 (!pipelining_ || content.wire_size <= options_.chunking_size_max);
+  slot.chunked = !content.has_dot_stuffing && would_chunk(content.wire_size);
   ++outstanding_;
   ++mails_written_;
   content_out_ = false;

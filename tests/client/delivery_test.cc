@@ -78,20 +78,58 @@ TEST_F(Delivery, UsesBdatWhereThePeerOffersIt) {
   EXPECT_EQ(pools().counters().transactions, 3U);
 }
 
-TEST_F(Delivery, UsesDataForContentsWithStuffedDots) {
+TEST_F(Delivery, LeavesStuffedDotsOutForBdat) {
   ScriptedPeer peer(world, "192.0.2.1:25");
   peer.script.ehlo = kChunking;
   start();
-  const queue::SiteId site = queue().add_site({"192.0.2.1:25"});
-  Mail one = mail("one");
-  one.content = "Subject: x\r\n\r\n..dot\r\n";
-  one.dots = true;
-  queue().add(site, one);
-  ASSERT_TRUE(run_until_results(1));
-  ASSERT_EQ(peer.mails.size(), 1U);
-  EXPECT_FALSE(peer.mails[0].chunked);
-  EXPECT_EQ(peer.mails[0].content, one.content);
-  EXPECT_EQ(pools().counters().bdat_transactions, 0U);
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 1);
+  const std::string stuffed = "..begins\r\n\r\n..\r\n....\r\na.b\r\n.. last\r\n";
+  const std::string plain = ".begins\r\n\r\n.\r\n...\r\na.b\r\n. last\r\n";
+  const size_t whole = stuffed.size() + 3;  // with ".CRLF": then each octet is a piece
+  for (size_t pieces = 1; pieces <= whole; ++pieces) {
+    Mail one = mail("m");
+    one.content = stuffed;
+    one.dots = true;
+    one.pieces = pieces;
+    queue().add(site, one);
+  }
+  ASSERT_TRUE(run_until_results(whole));
+  EXPECT_EQ(queue().count(Verdict::delivered), whole);
+  ASSERT_EQ(peer.mails.size(), whole);
+  for (const ReceivedMail& one : peer.mails) {
+    EXPECT_TRUE(one.chunked);
+    EXPECT_EQ(one.content, plain);
+  }
+  EXPECT_EQ(pools().counters().bdat_transactions, whole);
+}
+
+TEST_F(Delivery, UsesDataWhereManyDotsAreStuffedOrThePeerHasNoBdat) {
+  ScriptedPeer peer(world, "192.0.2.1:25");
+  peer.script.ehlo = kChunking;
+  ScriptedPeer plain_peer(world, "192.0.2.2:25");
+  start();
+  const queue::SiteId site = queue().add_site({"192.0.2.1:25"}, 1);
+  const queue::SiteId plain_site = queue().add_site({"192.0.2.2:25"}, 1);
+  const auto send = [&](queue::SiteId to, size_t dots) {
+    Mail one = mail("m");
+    one.content = "Subject: x\r\n\r\n";
+    for (size_t i = 0; i < dots; ++i) one.content += "..dot\r\n";
+    one.dots = true;
+    queue().add(to, one);
+    return one.content;
+  };
+  send(site, 48);
+  const std::string many = send(site, 49);
+  const std::string few = send(plain_site, 1);
+  ASSERT_TRUE(run_until_results(3));
+  EXPECT_EQ(queue().count(Verdict::delivered), 3U);
+  ASSERT_EQ(peer.mails.size(), 2U);
+  EXPECT_TRUE(peer.mails[0].chunked);
+  EXPECT_FALSE(peer.mails[1].chunked);
+  EXPECT_EQ(peer.mails[1].content, many);
+  ASSERT_EQ(plain_peer.mails.size(), 1U);
+  EXPECT_EQ(plain_peer.mails[0].content, few);
+  EXPECT_EQ(pools().counters().bdat_transactions, 1U);
 }
 
 TEST_F(Delivery, SpeaksLockStepWithPeersWithoutPipelining) {

@@ -158,6 +158,8 @@ class ClientSession final {
   // the rest is done.
   bool exhausted() const;
   void begin(const Transaction& transaction);
+  // Whether content of this size goes out by BDAT, as long as it has no stuffed dots.
+  bool would_chunk(uint64_t wire_size) const;
   uint32_t transactions_open() const { return used_; }  // begun, not yet `finished`
   void quit();  // QUIT once every transaction is over; the reply gives `close`
 
