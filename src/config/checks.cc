@@ -19,7 +19,6 @@ namespace {
 constexpr uint64_t kBlock = 4096;         // what O_DIRECT writes in
 constexpr uint64_t kEnvelopeMax = 65536;  // of a message in the spool, without its recipients
 constexpr uint64_t kRecipientMax = 512;   // address and ORCPT of one
-constexpr uint64_t kFilesBesides = 256;   // descriptors of a process that are not sessions
 
 uint64_t head_max(const Settings& s) {
   return kEnvelopeMax + kRecipientMax * s.server.session.recipients_max;
@@ -121,13 +120,17 @@ void Checks::sockets() {
               "[ring] streams_max has room for {}: set it to {}",
               s.server.sessions_max, s.client.connections_max, wanted, s.io.streams_max, wanted));
   }
-  const uint64_t files = wanted * s.shards + kFilesBesides;
+  const uint64_t files = wanted * s.shards + open_files_besides(machine_);
   if (machine_.open_files_max != 0 && files > machine_.open_files_max) {
+    Settings shared = s;
+    share_out_open_files(shared, machine_);
     warning({"server.sessions_max", "client.connections_max", "shards.count"},
             fmt::format("{} with their sessions and connections may need {} open files, the "
                         "limit is {}: raise it (LimitNOFILE= in the unit, ulimit -Hn), or lower "
-                        "[server] sessions_max and [client] connections_max",
-                        shards_text(s.shards), files, machine_.open_files_max));
+                        "[server] sessions_max and [client] connections_max. Until then they are "
+                        "{} and {}",
+                        shards_text(s.shards), files, machine_.open_files_max,
+                        shared.server.sessions_max, shared.client.connections_max));
   }
 }
 

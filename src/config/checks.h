@@ -9,6 +9,12 @@ namespace ringmta::config {
 // Puts numbers where the file leaves the choice: shards, memory, waits derived from others, and the
 // names every room wants to know.
 void fit_to_machine(Settings& settings, const Machine& machine, const Problems& problems);
+// Where the limit of open files is too low for the sessions and connections asked for, each shard
+// gets its share of it: then newcomers are refused or wait, and nobody else finds none left. To be
+// called when the checks have told of it.
+void share_out_open_files(Settings& settings, const Machine& machine);
+// Descriptors that are neither sessions nor connections: files, the operator's, the libraries'.
+uint64_t open_files_besides(const Machine& machine);
 
 // Reads the users file that the settings name.
 void read_users(Settings& settings, Problems& problems);

@@ -30,6 +30,28 @@ void fit_schedules(Settings& settings, const Problems& problems) {
 
 }  // namespace
 
+uint64_t open_files_besides(const Machine& machine) {
+  constexpr uint64_t kEnough = 256;
+  return std::min(kEnough, machine.open_files_max / 4);
+}
+
+void share_out_open_files(Settings& settings, const Machine& machine) {
+  if (machine.open_files_max == 0) return;
+  const uint64_t share = (machine.open_files_max - open_files_besides(machine)) / settings.shards;
+  uint32_t& in = settings.server.sessions_max;
+  uint32_t& out = settings.client.connections_max;
+  if (uint64_t{in} + out <= share) return;
+  // Questions to the DNS are short; connections carry many messages, sessions often one.
+  const auto dns = std::max<uint32_t>(4, static_cast<uint32_t>(share / 16));
+  settings.io.datagrams_max = std::min(settings.io.datagrams_max, dns);
+  const auto streams =
+      static_cast<uint32_t>(std::max<uint64_t>(2, share - std::min<uint64_t>(dns, share / 2)));
+  const uint32_t least_out = std::min(out, std::max(1U, streams / 4));
+  in = std::min(in, streams - least_out);
+  out = std::min(out, streams - in);
+  settings.io.streams_max = std::min(settings.io.streams_max, streams);
+}
+
 uint64_t memory_at_limits(const Settings& settings) {
   const uint64_t contents =
       settings.spool.memory_max + settings.spool.memory_max / 4;  // hard limit
@@ -44,7 +66,8 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
     settings.shards = static_cast<uint32_t>(std::clamp<size_t>(processors, 1, kShardsMax));
   }
   if (machine.memory != 0 && !problems.given("spool.memory_max")) {
-    const uint64_t share = (machine.memory / 2 / settings.shards) >> 20 << 20;
+    // As much again is for queue and sessions, the rest for what is counted below and the kernel.
+    const uint64_t share = (machine.memory / 4 / settings.shards) >> 20 << 20;
     const uint64_t least = settings.server.session.message_size_max;
     settings.spool.memory_max = std::min(settings.spool.memory_max, std::max(share, least));
   }

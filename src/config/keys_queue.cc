@@ -67,7 +67,7 @@ constexpr Key kKeys[] = {
      .kind = Size{Whole{RINGMTA_AT(spool.memory_max), kMiB, kTiB}},
      .meaning = "Memory for message contents per shard. Contents beyond it are read back from "
                 "disk when their turn comes. Where it is not given, it is lowered so that all "
-                "shards together stay below half of the machine's memory."},
+                "shards together stay below a quarter of the machine's memory."},
     {.section = "spool",
      .name = "batch_max",
      .kind = Size{Whole{RINGMTA_AT(spool.batch_max), 65536, 64 * kMiB}},

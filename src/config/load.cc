@@ -211,6 +211,7 @@ Loaded read(std::string_view toml_text, std::string file, const Machine& machine
     check_tls_out(loaded.settings, problems);
     if (problems.errors() == 0) read_tls_out_files(loaded.settings, problems);
   }
+  share_out_open_files(loaded.settings, machine);
   problems.hand_over(loaded);
   return loaded;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The thread of the control socket: poll() for new connections and requests, one request at a time,
-// the connections in turn.
+// the connections in turn. A spare descriptor is kept for the operator who comes when the process
+// has no other left: then he is needed most.
 #include "ringmta/http/control_server.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -37,6 +39,8 @@ std::string line_of(const json& object) {
 
 json error_line(std::string_view sentence) { return {{"error", sentence}, {"end", true}}; }
 
+Descriptor spare_descriptor() { return Descriptor{::open("/dev/null", O_RDONLY | O_CLOEXEC)}; }
+
 bool is_last(const json& line) {
   const auto found = line.find("end");
   return found != line.end() && found->is_boolean() && found->get<bool>();
@@ -56,6 +60,7 @@ struct ControlServer::Impl {
   int poll_all();
   bool woken() const { return watched[0].revents != 0; }
   void accept();
+  Descriptor accept_one();
   void serve(ControlConnection& connection, short ready);
   void answer(ControlConnection& connection, const std::string& request_line);
   void call_handler(const json& request, const Reply& reply, bool& ended);
@@ -65,8 +70,9 @@ struct ControlServer::Impl {
   const ControlSocket socket;
   const Descriptor wake;  // an eventfd, readable from the moment the server is to end
   std::vector<ControlConnection> connections;
-  std::vector<pollfd> watched;       // wake, the listener, then the connections in their order
-  Clock::time_point accept_again{};  // after trouble with accept()
+  std::vector<pollfd> watched;            // wake, the listener, then the connections in their order
+  Clock::time_point accept_again{};       // after trouble with accept()
+  Descriptor spare = spare_descriptor();  // none: in use, or not to be had yet
   std::thread thread;
 };
 
@@ -112,6 +118,7 @@ void ControlServer::Impl::run() {
       return connection.broken() || connection.last_active() + duration(options.idle_max) <= now;
     });
     if (watched[1].revents != 0) accept();
+    if (!spare) spare = spare_descriptor();
   }
 }
 
@@ -138,9 +145,18 @@ int ControlServer::Impl::poll_all() {
   return 0;
 }
 
+Descriptor ControlServer::Impl::accept_one() {
+  return Descriptor{::accept4(socket.descriptor(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+}
+
 void ControlServer::Impl::accept() {
-  Descriptor accepted{
-      ::accept4(socket.descriptor(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+  Descriptor accepted = accept_one();
+  if (!accepted && (errno == EMFILE || errno == ENFILE) && spare) {
+    {
+      const Descriptor given_up = std::move(spare);
+    }
+    accepted = accept_one();
+  }
   if (accepted) {
     connections.emplace_back(std::move(accepted));
   } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {

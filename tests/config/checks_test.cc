@@ -25,11 +25,11 @@ TEST(Fitting, AutoMeansOneShardPerProcessor) {
   EXPECT_EQ(parse_with("", {{}, 0, 0}).settings.shards, 1U);
 }
 
-TEST(Fitting, MemoryIsHalfOfASmallMachineUnlessSaidOtherwise) {
+TEST(Fitting, MemoryIsAQuarterOfASmallMachineUnlessSaidOtherwise) {
   const Machine small{{0, 1}, 1ULL << 30, 0};
   const Loaded fitted = parse_with("", small);
   EXPECT_TRUE(fitted.errors.empty()) << all_texts(fitted);
-  EXPECT_EQ(fitted.settings.spool.memory_max, 256ULL << 20);
+  EXPECT_EQ(fitted.settings.spool.memory_max, 128ULL << 20);
   EXPECT_EQ(parse_with("[spool]\nmemory_max = \"100MiB\"\n", small).settings.spool.memory_max,
             100ULL << 20);
   EXPECT_EQ(parse_with("").settings.spool.memory_max, 512ULL << 20);
@@ -126,10 +126,31 @@ TEST(Together, SocketsForAllSessions) {
 }
 
 TEST(Together, OpenFilesForAllSessionsAreWarnedAbout) {
-  EXPECT_EQ(told_of("[shards]\ncount = 2\n", {{0, 1}, 16ULL << 30, 20'000}),
-            "warning: test.toml:7: shards.count: 2 shards with their sessions and connections may "
-            "need 80256 open files, the limit is 20000: raise it (LimitNOFILE= in the unit, ulimit "
-            "-Hn), or lower [server] sessions_max and [client] connections_max\n");
+  EXPECT_EQ(
+      told_of("[shards]\ncount = 2\n", {{0, 1}, 16ULL << 30, 20'000}),
+      "warning: test.toml:7: shards.count: 2 shards with their sessions and connections may "
+      "need 80256 open files, the limit is 20000: raise it (LimitNOFILE= in the unit, ulimit "
+      "-Hn), or lower [server] sessions_max and [client] connections_max. Until then they are "
+      "6942 and 2313\n");
+}
+
+TEST(Together, OpenFilesAreSharedOut) {
+  for (const uint64_t files : {24U, 200U, 1024U, 20'000U, 1'000'000U}) {
+    for (const char* shards : {"1", "2", "4"}) {
+      const Loaded loaded = parse_with(std::string("[shards]\ncount = ") + shards + "\n",
+                                       {{0, 1, 2, 3}, 16ULL << 30, files});
+      const Settings& s = loaded.settings;
+      EXPECT_GE(s.server.sessions_max, 1U);
+      EXPECT_GE(s.client.connections_max, 1U);
+      const uint64_t sockets = uint64_t{s.server.sessions_max} + s.client.connections_max;
+      EXPECT_LE(sockets, s.io.streams_max);
+      if (files <= 20'000) {
+        EXPECT_LT((uint64_t{s.io.streams_max} + s.io.datagrams_max) * s.shards, files);
+      } else {
+        EXPECT_EQ(sockets, 40'000U);
+      }
+    }
+  }
 }
 
 TEST(Together, ShardsAndProcessors) {
