@@ -21,7 +21,7 @@ std::vector<std::byte> sector_of(const File& file, uint64_t number) {
 
 }  // namespace
 
-FileSystem::FileSystem() : directories_{"/", ".", "/tmp"} {}
+FileSystem::FileSystem(uint64_t seed) : directories_{"/", ".", "/tmp"}, random_(seed) {}
 
 std::string FileSystem::normal(const std::string& path) {
   std::string result;
@@ -133,7 +133,7 @@ void FileSystem::spoil(File& file, uint64_t offset, uint64_t length) {
   if (length == 0) return;
   for (uint64_t number = offset / kSector; number <= (offset + length - 1) / kSector; ++number) {
     const auto [found, is_new] = file.stale.try_emplace(number);
-    if (is_new) found->second.stored = sector_of(file, number);
+    if (is_new || random_.below(2) == 0) found->second.stored = sector_of(file, number);
     found->second.doomed = false;
   }
 }

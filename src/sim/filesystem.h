@@ -37,7 +37,7 @@ using FilePointer = std::shared_ptr<File>;
 
 class FileSystem final {
  public:
-  FileSystem();
+  explicit FileSystem(uint64_t seed);
 
   FilePointer find(const std::string& path) const;
   bool is_directory(const std::string& path) const;
@@ -66,12 +66,13 @@ class FileSystem final {
 
  private:
   void store_name(File& file);
-  static void spoil(File& file, uint64_t offset, uint64_t length);
+  void spoil(File& file, uint64_t offset, uint64_t length);
 
   std::map<std::string, FilePointer> names_;
   std::map<std::string, FilePointer> stored_names_;
   std::set<std::string> directories_;
   std::set<std::string> locks_;
+  Prng random_;  // what is written back before anybody asks
 };
 
 }  // namespace ringmta::sim

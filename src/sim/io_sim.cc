@@ -80,9 +80,10 @@ std::span<const Event> Io::turn(Monotonic until) {
   wall_ = sim::World::current().wall();
   if (impl.dead) return {};
   impl.until = until;
-  impl.receive_buffers_left = impl.options.receive_buffers;
+  impl.receive_buffers_left =
+      std::min(impl.options.receive_buffers, impl.world.options.network.receive_buffers_max);
   impl.accept_waiting();
-  impl.events.swap(impl.queued);
+  impl.tell_queued();
   if (impl.rung) {
     impl.rung = false;
     impl.events.push_back({impl.options.doorbell, {}, {}, 0, EventKind::mail});
@@ -90,7 +91,14 @@ std::span<const Event> Io::turn(Monotonic until) {
   impl.tell_datagrams();
   IntrusiveList<Stream, &Stream::link> telling;
   while (Stream* stream = impl.ready.pop_front()) telling.push_back(*stream);
-  while (Stream* stream = telling.pop_front()) impl.tell(*stream);
+  while (Stream* stream = telling.pop_front()) {
+    if (impl.overflows()) {
+      impl.ready.push_back(*stream);
+    } else {
+      impl.tell(*stream);
+    }
+  }
+  if (impl.overflows()) ++counters_.completion_overflows;
   impl.empty_turns = impl.events.empty() ? impl.empty_turns + 1 : 0;
   counters_.completions += impl.events.size();
   for (const Event& event : impl.events) {
@@ -113,6 +121,13 @@ bool Io::Impl::runnable() const {
   }
   return std::any_of(listeners.begin(), listeners.end(),
                      [&](const Listener& listener) { return accepts(listener); });
+}
+
+void Io::Impl::tell_queued() {
+  const size_t count = std::min<size_t>(queued.size(), world.options.network.completions_max);
+  const auto end = queued.begin() + static_cast<ptrdiff_t>(count);
+  events.insert(events.end(), queued.begin(), end);
+  queued.erase(queued.begin(), end);
 }
 
 void Io::Impl::push(EventKind kind, const Stream& of, int32_t result, Bytes data) {

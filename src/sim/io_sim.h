@@ -36,7 +36,8 @@ struct Stream {
   bool ended_told = false;
   bool closing = false;
   bool shut_down = false;
-  bool gone = false;  // `closed` is to be told
+  bool aborting = false;  // its cancellations take their time
+  bool gone = false;      // `closed` is to be told
   int32_t connect_result = 0;
   int32_t send_result = 0;
   uint32_t send_parts = 0;
@@ -97,6 +98,8 @@ struct Io::Impl {
 
   // Turn.
   bool runnable() const;
+  bool overflows() const { return events.size() >= world.options.network.completions_max; }
+  void tell_queued();
   void tell(Stream& stream);
   void tell_received(Stream& stream);
   void push(EventKind kind, const Stream& of, int32_t result, Bytes data = {});
@@ -121,6 +124,8 @@ struct Io::Impl {
   void take_arrived(Stream& stream, size_t octets);
   void advance_close(Stream& stream);
   void abort_stream(Stream& stream);
+  void cancelled(Stream& stream);
+  void half_close(StreamId name);
   void leave_connection(Stream& stream, bool crashed);
 
   // Datagrams.

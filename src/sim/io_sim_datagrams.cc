@@ -98,7 +98,9 @@ void Io::Impl::on_datagram_error(SlotHandle slot, int32_t result) {
 }
 
 void Io::Impl::tell_datagrams() {
-  for (DatagramArrival& arrival : datagrams_arrived) {
+  size_t told = 0;
+  for (; told < datagrams_arrived.size() && !overflows(); ++told) {
+    DatagramArrival& arrival = datagrams_arrived[told];
     Datagram* socket = datagrams.find(arrival.socket);
     if (socket == nullptr) continue;  // closed meanwhile
     --socket->waiting;
@@ -112,7 +114,8 @@ void Io::Impl::tell_datagrams() {
     }
     events.push_back({socket->token, data, {}, arrival.result, EventKind::datagram});
   }
-  datagrams_arrived.clear();
+  datagrams_arrived.erase(datagrams_arrived.begin(),
+                          datagrams_arrived.begin() + static_cast<ptrdiff_t>(told));
 }
 
 SocketAddress Io::sender(const Event& event) const {

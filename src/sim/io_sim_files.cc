@@ -102,7 +102,9 @@ void Io::Impl::submit(FileOperation operation, FileId file) {
   FileOperation* kept = file_operations.take(slot, std::move(operation));
   RINGMTA_ASSERT(kept != nullptr);
   const sim::DiskOptions& disk = world.options.disk;
-  world.schedule(world.after_latency(disk.latency_us_min, disk.latency_us_max),
+  const bool stalls = disk.stall_one_in > 0 && world.random.below(disk.stall_one_in) == 0;
+  world.schedule(world.after_latency(disk.latency_us_min,
+                                     stalls ? disk.stall_max.count * 1000 : disk.latency_us_max),
                  [&in = world, io_id = id, slot] {
                    Impl* io = in.find_io(io_id);
                    if (io != nullptr && !io->dead) io->complete(slot);
@@ -154,6 +156,10 @@ int32_t Io::Impl::perform_read(const FileOperation& operation, const OpenFile& o
   uint64_t length = std::min<uint64_t>(operation.into.size(), content.size() - operation.offset);
   if (operation.fault) length = std::min(length, operation.fault->short_octets);
   if (length > 0) std::memcpy(operation.into.data(), content.data() + operation.offset, length);
+  const uint64_t flip_one_in = world.options.disk.flip_one_in;
+  if (flip_one_in > 0 && length > 0 && world.random.below(flip_one_in) == 0) {
+    operation.into[world.random.below(length)] ^= std::byte{1} << world.random.below(8);
+  }
   return static_cast<int32_t>(length);
 }
 

@@ -227,7 +227,7 @@ void Io::send(StreamId id, std::span<const iovec> parts) {
   stream->send_parts = static_cast<uint32_t>(parts.size());
   std::copy(parts.begin(), parts.end(), stream->parts);
   ++counters_.sends;
-  if (stream->failed || stream->mine().error != 0) {
+  if (stream->failed || stream->shut_down || stream->mine().error != 0) {
     impl_->finish_send(*stream, -EPIPE);
     return;
   }
@@ -244,7 +244,10 @@ void Io::Impl::pump(Stream& stream) {
   const sim::NetworkOptions& wire = world.options.network;
   sim::Side& side = stream.theirs();
   while (stream.send_first < stream.send_parts) {
-    if (side.in_window >= wire.window_octets) return;
+    if (side.in_window >= wire.window_octets) {
+      ++owner->counters_.short_sends;
+      return;
+    }
     uint64_t room = 1 + world.random.below(wire.segment_octets_max);
     room = std::min(room, wire.window_octets - side.in_window);
     std::vector<std::byte> segment;
@@ -305,6 +308,7 @@ void Io::close(StreamId id, CloseMode mode) {
 
 // Called whenever something about a closing stream has changed.
 void Io::Impl::advance_close(Stream& stream) {
+  if (stream.aborting) return;
   const sim::Side& side = stream.mine();
   if (side.error == 0) {
     if (stream.sending) return;
@@ -321,11 +325,43 @@ void Io::Impl::advance_close(Stream& stream) {
   stream.gone = true;
 }
 
+// The peer sees it at once; its owner when the kernel has given up what was in flight.
 void Io::Impl::abort_stream(Stream& stream) {
-  if (stream.sending && !stream.send_done) finish_send(stream, -ECANCELED);
+  if (stream.aborting) return;
   leave_connection(stream, false);
+  const int64_t late_us = world.options.network.cancel_us_max;
+  if (late_us == 0) {
+    cancelled(stream);
+    return;
+  }
+  stream.aborting = true;
+  world.schedule(world.after_latency(0, late_us), [&in = world, io_id = id, slot = stream.slot] {
+    Impl* io = in.find_io(io_id);
+    if (io != nullptr && !io->dead) io->cancelled(io->streams.get(slot));
+  });
+}
+
+// Until now a send in flight had its memory: it is looked at, so that freeing it is found out.
+void Io::Impl::cancelled(Stream& stream) {
+  stream.aborting = false;
+  if (stream.sending && !stream.send_done) {
+    for (uint32_t part = stream.send_first; part < stream.send_parts; ++part) {
+      const iovec& left = stream.parts[part];
+      world.note(std::hash<std::string_view>{}({static_cast<char*>(left.iov_base), left.iov_len}));
+    }
+    const bool was_done = world.options.network.cancel_us_max > 0 && world.random.below(4) == 0;
+    finish_send(stream, was_done ? 0 : -ECANCELED);
+  }
   stream.gone = true;
   make_ready(stream);
+}
+
+void Io::Impl::half_close(StreamId name) {
+  Stream* half = stream(name);
+  if (half == nullptr || half->closing || half->shut_down || half->mine().error != 0) return;
+  RINGMTA_ASSERT(!half->sending && !half->connecting);
+  half->shut_down = true;
+  world.transmit_end(half->connection, 1 - half->side);
 }
 
 // As Linux closes a socket: over octets nobody has read it resets, otherwise it ends after what was

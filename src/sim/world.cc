@@ -22,7 +22,8 @@ void set_listed(std::vector<SocketAddress>& list, const SocketAddress& peer, boo
 
 }  // namespace
 
-World::Impl::Impl(const WorldOptions& chosen) : options(chosen), random(chosen.seed) {}
+World::Impl::Impl(const WorldOptions& chosen)
+    : options(chosen), random(chosen.seed), files(~chosen.seed) {}
 
 bool World::Impl::later(const Scheduled& a, const Scheduled& b) {
   return a.at != b.at ? a.at > b.at : a.sequence > b.sequence;
@@ -169,6 +170,21 @@ void World::clear_faults() {
 }
 
 uint64_t World::disk_octets_used() const { return impl_->files.octets_used(); }
+
+void World::flip(const std::string& path, uint64_t offset, std::byte bits) {
+  const FilePointer file = impl_->files.find(path);
+  if (file != nullptr && offset < file->content.size()) file->content[offset] ^= bits;
+}
+
+World::Held World::held(ring::Io& io) {
+  const ring::Io::Impl& in = io.impl();
+  const auto files =
+      std::ranges::count_if(in.files, [](const auto& one) { return one.file != nullptr; });
+  return {in.streams.size(), in.datagrams.size(), static_cast<uint32_t>(files),
+          in.file_operations.size()};
+}
+
+void World::half_close(ring::Io& io, ring::StreamId stream) { io.impl().half_close(stream); }
 
 void World::crash(std::span<ring::Io* const> dead, Crash kind) {
   impl_->run_due();

@@ -38,7 +38,7 @@ std::string unstuffed(std::string_view wire) {
 }  // namespace
 
 Hosts::Hosts(sim::World& world, Ledger& ledger, uint64_t seed)
-    : ledger_(ledger), random_(seed), io_(*ring::Io::create({})) {
+    : world_(world), ledger_(ledger), random_(seed), io_(*ring::Io::create({})) {
   world.drive(*io_, this, [](void* self) { static_cast<Hosts*>(self)->turn(); });
 }
 
@@ -104,6 +104,10 @@ void Hosts::on_accepted(const ring::Event& event) {
   io_->read(event.stream);
   Session& made = *session;
   sessions_[event.stream] = std::move(session);
+  if (made.host->manners.trap) {
+    ledger_.oddities.push_back("the relay believed a forged answer: it came to " +
+                               made.host->address.text());
+  }
   if (made.host->open > made.host->manners.connections_max) {
     reply(made, std::string("421 4.7.0 too many connections\r\n") += kHangUp);
   } else if (!struck(made)) {
@@ -204,6 +208,7 @@ void Hosts::on_line(Session& session, std::string_view line) {
   if (line.size() > 510) odd("a command of more than 512 octets");
   if (line.starts_with("QUIT")) {
     for (const Taken& one : session.taken) {
+      if (session.mute) break;
       if (one.notice) {
         ledger_.confirm_notice(one.number, one.address);
       } else {
@@ -276,6 +281,20 @@ void Hosts::on_recipient(Session& session, std::string_view line) {
   reply(session, "250 2.1.5 ok\r\n");
 }
 
+void Hosts::set_storm(uint32_t site, Storm storm) {
+  for (const auto& host : hosts_) {
+    if (host->site == site) host->storm = storm;
+  }
+}
+
+// Nobody hears it any more: whatever it takes from now on the relay cannot know of.
+void Hosts::fall_mute(Session& session) {
+  session.mute = true;
+  session.taken.clear();
+  session.later.clear();
+  world_.half_close(*io_, session.stream);
+}
+
 void Hosts::on_content(Session& session) {
   session.mail = false;
   const std::vector<std::string> to = std::move(session.to);
@@ -284,6 +303,8 @@ void Hosts::on_content(Session& session) {
   const Manners& manners = session.host->manners;
   if (happens(manners.drop)) return leave(session, ring::CloseMode::abort);
   if (happens(manners.temporary)) return reply(session, "451 4.3.0 not now\r\n");
+  if (happens(manners.permanent)) return reply(session, "554 5.6.0 not this\r\n");
+  if (storms(session)) return;
   session.to = to;
   take(session);
   session.to.clear();
@@ -325,6 +346,11 @@ bool Hosts::struck(Session& session) {
     session.deaf = true;
     return true;
   }
+  if (happens(manners.half_close) && !session.is_sending && session.output.empty()) {
+    fall_mute(session);
+    return true;
+  }
+  if (storms(session)) return true;
   if (happens(manners.drop)) {
     leave(session, random_.below(2) == 0 ? ring::CloseMode::abort : ring::CloseMode::graceful);
     return true;
@@ -337,11 +363,30 @@ bool Hosts::struck(Session& session) {
     reply(session, "450 4.3.0 not now\r\n");
     return true;
   }
+  if (happens(manners.permanent)) {
+    reply(session, session.hello ? "550 5.7.1 no\r\n" : "554 5.3.2 no\r\n");
+    return true;
+  }
   return false;
 }
 
+bool Hosts::storms(Session& session) {
+  if (session.host->storm == Storm::none || random_.below(10) == 0) return false;
+  switch (session.host->storm) {
+    case Storm::temporary:
+      reply(session, "451 4.3.0 overloaded\r\n");
+      break;
+    case Storm::permanent:
+      reply(session, session.hello ? "550 5.7.1 no\r\n" : "554 5.3.2 no\r\n");
+      break;
+    default:
+      reply(session, std::string("421 4.3.2 overloaded\r\n") += kHangUp);
+  }
+  return true;
+}
+
 void Hosts::reply(Session& session, std::string text) {
-  if (session.gone) return;
+  if (session.gone || session.mute) return;
   session.history += " " + text.substr(0, 9);
   const Manners& manners = session.host->manners;
   Milliseconds wait{0};

@@ -26,15 +26,21 @@ struct Manners {
   bool esmtp = true, pipelining = true, chunking = false, size = true, enhanced = true;
   // What goes wrong, one time in so many; 0: never. They hold while the world is in trouble.
   uint32_t temporary = 0;           // 4xx to any command or content
+  uint32_t permanent = 0;           // 5xx, likewise
   uint32_t shutdown = 0;            // 421 and close
   uint32_t drop = 0;                // the connection is closed instead of a reply
   uint32_t lost_reply = 0;          // content is taken, and the connection reset instead of the 250
   uint32_t silent = 0;              // no reply any more, and nothing is read
+  uint32_t half_close = 0;          // it finishes sending, and goes on taking what comes
   bool greylists = false;           // 450 to a recipient's first attempt, for a minute
   Milliseconds delay_max{0};        // before each reply
   Milliseconds content_delay{0};    // before the reply to a content, always
   uint32_t connections_max = 1000;  // more: 421
+  bool trap = false;                // its address is known by forged answers only: nobody may come
 };
+
+// A time in which a host answers nearly everything in the same way.
+enum class Storm : uint8_t { none, temporary, permanent, shutdown };
 
 class Hosts final {
  public:
@@ -47,12 +53,14 @@ class Hosts final {
     slack_ = slack;
   }
   void set_trouble(bool trouble) { trouble_ = trouble; }
+  void set_storm(uint32_t site, Storm storm);
 
  private:
   struct Host {
     SocketAddress address;
     uint32_t site = 0;
     Manners manners;
+    Storm storm = Storm::none;
     uint32_t open = 0;
     std::map<std::string, Monotonic, std::less<>> grey;
   };
@@ -78,6 +86,7 @@ class Hosts final {
     uint64_t chunk_left = 0;
     bool hello = false, mail = false, data = false, chunk = false, last = false;
     bool is_sending = false, ending = false, gone = false, deaf = false, counted = true;
+    bool mute = false;  // it has finished sending
   };
 
   void turn();
@@ -92,6 +101,8 @@ class Hosts final {
   void take_notice(Session& session);
   std::string capabilities(const Host& host) const;
   bool struck(Session& session);  // true: something else than the reply happened
+  bool storms(Session& session);
+  void fall_mute(Session& session);
   void reply(Session& session, std::string text);
   void pump(Session& session);
   void leave(Session& session, ring::CloseMode mode);
@@ -99,6 +110,7 @@ class Hosts final {
   void watch_limits();
   bool happens(uint32_t one_in) { return trouble_ && one_in > 0 && random_.below(one_in) == 0; }
 
+  sim::World& world_;
   Ledger& ledger_;
   Prng random_;
   std::unique_ptr<ring::Io> io_;

@@ -134,6 +134,7 @@ void Ledger::judge(const Mail& mail, const Recipient& recipient, Milliseconds wi
     }
     return all;
   };
+  if (spool_rotten) return judge_loss(mail, recipient, found);
   if (too_many(recipient.copies)) tell("delivered several times:" + times(recipient.copies));
   if (too_many(recipient.notices) && crashes.empty()) {
     tell("its sender was told several times that it failed:" + times(recipient.notices));
@@ -143,22 +144,31 @@ void Ledger::judge(const Mail& mail, const Recipient& recipient, Milliseconds wi
   if (delivered && !recipient.notices.empty()) {
     tell("delivered, and yet its sender was told that it failed");
   }
+  judge_loss(mail, recipient, found);
   switch (mail.fate) {
-    case Mail::Fate::kept:
-      if (recipient.copies.empty() && recipient.notices.empty()) {
-        tell(
-            fmt::format("LOST: acknowledged at {}, and nothing came of it", at_text(mail.decided)));
-      }
-      break;
     case Mail::Fate::refused:
       if (!recipient.copies.empty()) tell("refused, and yet delivered");
       break;
     case Mail::Fate::unsent:
       if (!recipient.copies.empty()) tell("never handed in, and yet delivered");
       break;
+    case Mail::Fate::kept:
     case Mail::Fate::unknown:
       break;
   }
+}
+
+// What the disk has changed cannot be delivered, but never without a word.
+void Ledger::judge_loss(const Mail& mail, const Recipient& recipient,
+                        std::vector<std::string>& found) const {
+  if (mail.fate != Mail::Fate::kept || !recipient.copies.empty() || !recipient.notices.empty()) {
+    return;
+  }
+  const bool damaged = mail.rotten || spool_rotten;
+  if (damaged && damage_reported) return;
+  found.push_back(fmt::format(
+      "message {} for <{}>: LOST{}: acknowledged at {}, and nothing came of it", mail.number,
+      recipient.address, damaged ? " without a word about the damage" : "", at_text(mail.decided)));
 }
 
 std::vector<std::string> Ledger::violations(Milliseconds window) const {

@@ -48,6 +48,7 @@ struct Mail {
   Fate fate = Fate::unsent;
   std::string reply;  // that decided it
   Monotonic decided{};
+  bool rotten = false;  // the disk has changed what it stores of it
 };
 
 class Ledger final {
@@ -66,6 +67,11 @@ class Ledger final {
   void confirm_notice(uint32_t number, std::string_view address);
   void crashed(Monotonic at) { crashes.push_back(at); }
 
+  // Something of what the spool stores is not what was written any more: copies may be doubled, and
+  // what is lost must have been reported.
+  bool spool_rotten = false;
+  bool damage_reported = false;
+
   // What no run may show, in sentences. `window`: how long before a crash an outcome may be lost.
   std::vector<std::string> violations(Milliseconds window) const;
 
@@ -77,6 +83,8 @@ class Ledger final {
  private:
   void judge(const Mail& mail, const Recipient& recipient, Milliseconds window,
              std::vector<std::string>& found) const;
+  void judge_loss(const Mail& mail, const Recipient& recipient,
+                  std::vector<std::string>& found) const;
 };
 
 }  // namespace ringmta::simulation

@@ -2,31 +2,11 @@
 // Lives of a relay, one after the other.
 #include "machine.h"
 
-#include <fmt/format.h>
-
+#include "life.h"
+#include "ringmta/base/log.h"
 #include "ringmta/ring/disk.h"
 
 namespace ringmta::simulation {
-
-// Torn down in the opposite order.
-struct Machine::Life {
-  explicit Life(const config::Settings& the_settings)
-      : settings(the_settings),
-        exchange(settings.shards),
-        clients(std::make_unique<server::ClientTable>(1)),
-        auth(std::make_unique<server::AuthShared>(false)),
-        snapshots(settings.shards) {}
-
-  const config::Settings settings;
-  relay::Exchange exchange;
-  std::unique_ptr<server::ClientTable> clients;
-  std::unique_ptr<server::AuthShared> auth;
-  std::vector<http::SnapshotCell<http::ShardSnapshot>> snapshots;
-  const tls::TicketKeys ticket_keys;
-  client::Credentials credentials;
-  std::unique_ptr<spool::Recovery> recovery;
-  std::vector<std::unique_ptr<relay::ShardRelay>> shards;
-};
 
 Machine::Machine(sim::World& world) : world_(world) {}
 
@@ -46,6 +26,7 @@ bool Machine::start(const std::string& configuration) {
     return false;
   };
   life_ = std::make_unique<Life>(loaded.settings);
+  shards_most_ = std::max(shards_most_, loaded.settings.shards);
   Life& life = *life_;
   const std::string& directory = life.settings.spool.directory;
   if (Status fine = ring::disk::make_directory(directory); !fine) return fails(fine.error());
@@ -55,6 +36,9 @@ bool Machine::start(const std::string& configuration) {
   life.recovery = std::move(*recovery);
   findings_ = life.recovery->report().findings;
   recovered_ = life.recovery->report().messages;
+  log(LogLevel::info, "start at {:.3f} s with {} shards: {} messages",
+      static_cast<double>(world_.now().ns) / 1e9, life.settings.shards, recovered_);
+  for (const std::string& finding : findings_) log(LogLevel::warning, "spool: {}", finding);
   if (Status fine = events::end_last_line(life.settings.events.file); !fine) {
     return fails(fine.error());
   }
@@ -107,29 +91,6 @@ bool Machine::stop() {
       },
       minutes(1));
   return ended;
-}
-
-uint64_t Machine::queued() const {
-  uint64_t count = 0;
-  for (relay::ShardRelay* one : shards_) count += one->queue().counters().recipients;
-  return count;
-}
-
-std::string Machine::leftovers() const {
-  std::string found;
-  for (relay::ShardRelay* one : shards_) {
-    const ring::Io& io = one->loop().io();
-    if (io.streams_open() > 0) {
-      found += fmt::format("shard {} has {} streams open; ", one->id().value, io.streams_open());
-    }
-    const auto& queue = one->queue().counters();
-    if (queue.messages + queue.recipients + queue.ready + queue.deferred + queue.active > 0) {
-      found += fmt::format("shard {} counts {} messages, {} recipients, {} deliveries; ",
-                           one->id().value, queue.messages, queue.recipients,
-                           queue.ready + queue.deferred + queue.active);
-    }
-  }
-  return found;
 }
 
 }  // namespace ringmta::simulation

@@ -33,6 +33,10 @@ class Machine final {
   uint64_t queued() const;  // recipients
   // What is still open that should not be, when all is quiet; empty: nothing.
   std::string leftovers() const;
+  // Which of its limits a shard has gone beyond, as it counts itself; empty: none.
+  std::string beyond_limits() const;
+  uint64_t events_lost() const;
+  uint64_t memory_octets() const;  // the most that a shard accounts for
 
  private:
   struct Life;
@@ -44,6 +48,7 @@ class Machine final {
   std::string why_;
   std::vector<std::string> findings_;
   uint64_t recovered_ = 0;
+  uint32_t shards_most_ = 0;  // in any life
 };
 
 }  // namespace ringmta::simulation

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -19,26 +19,32 @@ using namespace ringmta::simulation;
 
 struct Options {
   uint64_t first = 1, seeds = 100;
-  bool plan = false, twice = false, log = false, keep_going = false;
+  uint32_t generation = Plan::kGenerations;
+  double faster_than = 0;
+  bool plan = false, twice = false, log = false, keep_going = false, day = false;
   std::string events, file;
 };
 
 struct Seed {
   uint64_t number = 0;
+  uint32_t generation = Plan::kGenerations;
   std::string name;
 };
 
 std::vector<Seed> seeds_of(const Options& options) {
   std::vector<Seed> seeds;
   if (options.file.empty()) {
-    for (uint64_t i = 0; i < options.seeds; ++i) seeds.push_back({options.first + i, {}});
+    for (uint64_t i = 0; i < options.seeds; ++i)
+      seeds.push_back({options.first + i, options.generation, {}});
     return seeds;
   }
   std::ifstream file(options.file);
   for (std::string line; std::getline(file, line);) {
-    char* name = nullptr;
-    const uint64_t number = std::strtoull(line.c_str(), &name, 10);
-    if (name != line.c_str()) seeds.push_back({number, name});
+    std::istringstream words(line);
+    Seed seed;
+    if (words >> seed.number >> seed.generation && std::getline(words, seed.name)) {
+      seeds.push_back(seed);
+    }
   }
   return seeds;
 }
@@ -48,9 +54,18 @@ struct Sum {
   int64_t simulated_ms = 0;
 };
 
+// Everything was kept, and everything that a host takes came through.
+void check_day(const Outcome& outcome, std::vector<std::string>& violations) {
+  if (outcome.expired > 0) {
+    violations.push_back(fmt::format("{} recipients expired", outcome.expired));
+  }
+  if (outcome.kept < 1900) violations.push_back(fmt::format("only {} were kept", outcome.kept));
+}
+
 // False: the run showed something.
-bool one(uint64_t seed, const Options& options, Sum& sum) {
-  const Plan plan = Plan::of(seed);
+bool one(const Seed& seed, const Options& options, Sum& sum) {
+  const Plan plan =
+      options.day ? Plan::day_without_hosts(seed.number) : Plan::of(seed.number, seed.generation);
   if (options.plan) fmt::print("{}\n", text(plan));
   const Outcome outcome = run(plan);
   std::vector<std::string> violations = outcome.violations;
@@ -65,12 +80,13 @@ bool one(uint64_t seed, const Options& options, Sum& sum) {
   sum.notices += outcome.notices;
   sum.crashes += outcome.crashes;
   sum.simulated_ms += outcome.simulated.count;
+  if (options.day) check_day(outcome, violations);
   if (options.plan) {
     fmt::print(
-        "  {} kept, {} refused, {} unknown; {} copies, {} notices; {} crashes; {} s; trace "
-        "{:016x}\n",
+        "  {} kept, {} refused, {} unknown; {} copies, {} notices; {} crashes; {} s; up to {} "
+        "octets a shard; trace {:016x}\n",
         outcome.kept, outcome.refused, outcome.unknown, outcome.copies, outcome.notices,
-        outcome.crashes, outcome.simulated.count / 1000, outcome.trace);
+        outcome.crashes, outcome.simulated.count / 1000, outcome.memory_max, outcome.trace);
   }
   if (options.plan) {
     for (const auto& [reply, count] : outcome.refusals) fmt::print("  {} x {}\n", count, reply);
@@ -92,11 +108,16 @@ int main(int argc, char** argv) {
   app.add_option("--first", options.first, "the first seed")->capture_default_str();
   app.add_option("--seeds", options.seeds, "how many")->capture_default_str();
   app.add_flag("--plan", options.plan, "say what each seed means and what came of it");
+  app.add_option("--generation", options.generation, "of the simulator: 1 knows fewer faults")
+      ->capture_default_str();
+  app.add_flag("--day", options.day, "all hosts are gone for a day and come back, in each seed");
+  app.add_option("--faster-than", options.faster_than,
+                 "fail when time passes less than so many times faster than outside");
   app.add_flag("--twice", options.twice, "run each seed twice; both must be the same");
   app.add_flag("--log", options.log, "show the relay's log");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first that fails");
   app.add_option("--file", options.file,
-                 "run the seeds in this file instead: a number and a name a line")
+                 "run the seeds in this file instead: seed, generation and name a line")
       ->check(CLI::ExistingFile);
   app.add_option("--events", options.events, "write the relay's events of the last run here");
   CLI11_PARSE(app, argc, argv);
@@ -104,7 +125,7 @@ int main(int argc, char** argv) {
   Sum sum;
   const auto begun = std::chrono::steady_clock::now();
   for (const Seed& seed : seeds_of(options)) {
-    const bool good = one(seed.number, options, sum);
+    const bool good = one(seed, options, sum);
     if (!good && !seed.name.empty()) fmt::print("  once before:{}\n", seed.name);
     if (!good && !options.keep_going) break;
   }
@@ -115,5 +136,7 @@ int main(int argc, char** argv) {
       "{:.1f} s\n",
       sum.runs, sum.bad, sum.kept, sum.copies, sum.notices, sum.crashes,
       static_cast<double>(sum.simulated_ms) / 3.6e6, took);
-  return sum.bad == 0 ? 0 : 1;
+  const double faster = static_cast<double>(sum.simulated_ms) / 1e3 / took;
+  if (options.faster_than > 0) fmt::print("{:.0f} times faster than time outside\n", faster);
+  return sum.bad == 0 && faster >= options.faster_than ? 0 : 1;
 }

@@ -42,6 +42,14 @@ PLANTED = [
     ("a site's limit is not kept", "src/client/opening.cc",
      "uint32_t limit = queue.site(site.id).local_share;",
      "uint32_t limit = queue.site(site.id).local_share + 1;"),
+    ("a wrong octet read back from the disk is not noticed", "src/spool/load.cc",
+     "!check_message(payload, header.payload_crc) ||", ""),
+    ("memory that a content was read into is not given back", "src/spool/load.cc",
+     "  blocks.release(load.block);\n  load.tags.clear();", "  load.tags.clear();"),
+    ("more sessions than the limit", "src/server/server.cc",
+     "if (counters.sessions >= options.sessions_max) {", "if (counters.sessions > options.sessions_max) {"),
+    ("an answer of the DNS is believed whatever its id", "src/dns/message.cc",
+     "wire.word(0) != question.id || ", ""),
 ]
 
 

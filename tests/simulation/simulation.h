@@ -36,7 +36,22 @@ struct Plan {
   bool dns_trouble = false;
   Milliseconds expire_after{600'000};
   uint64_t memory_max = 8 << 20;  // of contents: less means that they are read back from disk
-  static Plan of(uint64_t seed);
+  // The second generation.
+  bool scarce_ring = false;   // receive buffers, completions; cancellations that take their time
+  bool read_faults = false;   // reads that fail, end short or have a wrong bit; the next is right
+  uint32_t rot = 0;           // messages that the disk changes, a bit each
+  bool rot_anywhere = false;  // ... or whatever else lies there
+  bool dns_lies = false;
+  uint32_t storms = 0;         // times in which a site's hosts refuse nearly everything
+  bool far_jumps = false;      // the clock is set by up to ten years
+  uint32_t sessions_max = 0;   // per shard; 0: the default
+  uint64_t disk_max = 0;       // of segments per shard; 0: any
+  Milliseconds dns_outage{0};  // no answer at all
+  Milliseconds mx_outage{0};   // no host but the senders'
+  static constexpr uint32_t kGenerations = 2;
+  static Plan of(uint64_t seed, uint32_t generation = kGenerations);
+  // All hosts are gone for a day, but those of the senders, and back.
+  static Plan day_without_hosts(uint64_t seed);
 };
 std::string text(const Plan& plan);
 
@@ -47,6 +62,8 @@ struct Outcome {
   uint64_t kept = 0, refused = 0, unknown = 0;  // messages
   uint64_t copies = 0, notices = 0;             // recipients
   uint64_t crashes = 0, starts = 0;
+  uint64_t memory_max = 0;  // octets a shard accounted for, at most
+  uint64_t expired = 0;     // recipients, as the relay says
   Milliseconds simulated{};
   std::string events;  // the relay's own account
 };

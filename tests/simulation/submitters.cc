@@ -28,7 +28,7 @@ std::string stuffed(std::string_view content) {
 
 Submitters::Submitters(sim::World& world, Ledger& ledger, const SubmitterOptions& options,
                        uint64_t seed)
-    : ledger_(ledger), options_(options), random_(seed), io_(*ring::Io::create({})) {
+    : world_(world), ledger_(ledger), options_(options), random_(seed), io_(*ring::Io::create({})) {
   std::vector<std::pair<Monotonic, Mail*>> plan;
   for (Mail& mail : ledger_.mails) {
     const auto within = static_cast<uint64_t>(std::max<int64_t>(1, options_.over.count));
@@ -177,6 +177,7 @@ void Submitters::on_reply(Session& session, int code, std::string_view text) {
 }
 
 void Submitters::next_mail(Session& session) {
+  if (session.half_closed) return leave(session);
   if (session.mails_left == 0 || waiting_.empty() || waiting_.front().first > io_->now()) {
     return quit(session);
   }
@@ -211,6 +212,7 @@ void Submitters::next_mail(Session& session) {
 
 void Submitters::send_content(Session& session) {
   const Mail& mail = *session.mail;
+  session.half_closes = happens(options_.half_close);
   if (!mail.chunked || !session.chunking) {
     return say(session, stuffed(mail.content), Awaits::content);
   }
@@ -242,10 +244,19 @@ void Submitters::decide(Session& session, Mail::Fate fate, std::string_view repl
   session.mail = nullptr;
 }
 
-void Submitters::quit(Session& session) { say(session, "QUIT\r\n", Awaits::quit); }
+void Submitters::quit(Session& session) {
+  if (session.half_closed) return leave(session);
+  say(session, "QUIT\r\n", Awaits::quit);
+}
 
 void Submitters::pump(Session& session) {
-  if (session.gone || session.is_sending || session.to_send.empty()) return;
+  if (session.gone || session.is_sending) return;
+  if (session.to_send.empty() && session.half_closes) {
+    session.half_closes = false;
+    session.half_closed = true;
+    world_.half_close(*io_, session.stream);
+  }
+  if (session.to_send.empty()) return;
   if (io_->now() < session.not_before) return;
   session.sending = std::move(session.to_send.front());
   session.to_send.pop_front();

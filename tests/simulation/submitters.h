@@ -25,6 +25,8 @@ struct SubmitterOptions {
   Milliseconds over{60'000};  // mails are handed in at random times within this
   uint32_t vanish = 0;        // one in so many mails the client goes away in the middle of it
   uint32_t linger = 0;        // one in so many commands waits for up to ten seconds
+  uint32_t half_close =
+      0;  // one in so many contents is the last thing sent: then the client only listens
 };
 
 class Submitters final {
@@ -47,7 +49,9 @@ class Submitters final {
     uint32_t mails_left = 0;
     uint32_t good_recipients = 0;
     bool is_sending = false, gone = false, chunking = false, pipelining = false;
-    bool vanishes = false;  // in the middle of this mail
+    bool vanishes = false;     // in the middle of this mail
+    bool half_closes = false;  // when all is sent
+    bool half_closed = false;
     Monotonic not_before{};
   };
 
@@ -64,6 +68,7 @@ class Submitters final {
   void leave(Session& session);
   bool happens(uint32_t one_in) { return trouble_ && one_in > 0 && random_.below(one_in) == 0; }
 
+  sim::World& world_;
   Ledger& ledger_;
   const SubmitterOptions options_;
   Prng random_;

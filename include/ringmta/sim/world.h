@@ -16,7 +16,9 @@
 // is kept or lost sector by sector. A name made by open_file() is kept once its file was
 // synced or its directory was (every call of disk.h that changes names does that), as on ext4 and
 // XFS; before, it is kept or lost. After a failed sync the sectors it should have kept are lost at
-// a power failure even if a later sync succeeds, as Linux has it.
+// a power failure even if a later sync succeeds, as Linux has it. A sector that is written again
+// before any sync may have been stored in between, by a coin: writes that nobody synced reach the
+// disk in any order.
 //
 // Limits: one thread; a World outlives the Ios made in it; no directories are removed.
 #pragma once
@@ -43,12 +45,23 @@ struct NetworkOptions {
   // lost, or arrives twice.
   uint64_t datagram_loss_one_in = 0;
   uint64_t datagram_double_one_in = 0;
+  // What is scarce in the ring. Of one shard and one turn: with fewer receive buffers streams
+  // starve (ENOBUFS), with fewer completions the completion queue overflows; what found no room
+  // comes in later turns.
+  uint32_t receive_buffers_max = UINT32_MAX;
+  uint32_t completions_max = UINT32_MAX;
+  // A cancellation takes up to so long: until then a send in flight has its memory, and `closed`
+  // does not come. The send may have been done after all.
+  int64_t cancel_us_max = 0;
 };
 
 struct DiskOptions {
   int64_t latency_us_min = 10;  // of each operation
   int64_t latency_us_max = 1000;
   uint64_t capacity_octets = UINT64_MAX;  // beyond it: short writes, then ENOSPC
+  uint64_t stall_one_in = 0;              // one operation in so many takes up to stall_max
+  Milliseconds stall_max = seconds(30);
+  uint64_t flip_one_in = 0;  // one read in so many has one wrong bit; another read of it is right
 };
 
 struct WorldOptions {
@@ -125,6 +138,9 @@ class World final {
   // The next connection made to `peer` is reset, for both ends, as soon as `octets` have arrived on
   // it, counted in both directions together. Calls queue up: one connection each.
   void reset_after(const SocketAddress& peer, uint64_t octets);
+  // The end of `io`'s stream finishes sending (as shutdown(SHUT_WR) does) and goes on receiving. No
+  // send may be in flight.
+  void half_close(ring::Io& io, ring::StreamId stream);
 
   // The disk. Options may be changed at any time.
   DiskOptions& disk();
@@ -132,6 +148,15 @@ class World final {
   // Faults and resets asked for that have not struck yet never will.
   void clear_faults();
   uint64_t disk_octets_used() const;
+  // The disk has changed what is stored: these bits of one octet are the other way round from now
+  // on. Past the end of the file, or without one: nothing happens.
+  void flip(const std::string& path, uint64_t offset, std::byte bits);
+
+  // What an Io holds open, and has in flight.
+  struct Held {
+    uint32_t streams = 0, datagrams = 0, files = 0, operations = 0;
+  };
+  static Held held(ring::Io& io);
 
   // These Ios die as they are: their turns yield nothing any more, calls to them do nothing, their
   // peers see resets. Call it before their owners are destroyed, for what is in flight still uses

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Reading the event file as an operator's script would.
+#include "accounts.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+namespace ringmta::simulation {
+
+std::vector<std::string> mistakes_in(const std::string& events) {
+  struct Account {
+    uint32_t received = 0;
+    std::vector<std::string> ends;
+    bool attempted_after = false;
+  };
+  std::map<std::pair<std::string, std::string>, Account> accounts;
+  std::vector<std::string> found;
+  std::istringstream lines(events);
+  for (std::string line; std::getline(lines, line);) {
+    const auto event = nlohmann::json::parse(line, nullptr, false);
+    if (event.is_discarded()) {
+      found.push_back("an event that is no JSON: " + line);
+      continue;
+    }
+    const std::string kind = event["event"];
+    Account& of = accounts[{event["id"], event["recipient"]}];
+    if (kind == "received") {
+      ++of.received;
+    } else if (kind == "deferred") {
+      of.attempted_after = of.attempted_after || !of.ends.empty();
+    } else {
+      of.ends.push_back(kind);
+    }
+  }
+  for (const auto& [who, of] : accounts) {
+    const auto tell = [&, &name = who](const std::string& what) {
+      found.push_back(fmt::format("events of {} for <{}>: {}", name.first, name.second, what));
+    };
+    if (of.received != 1) tell(fmt::format("received {} times", of.received));
+    if (of.ends.size() != 1) {
+      std::string all;
+      for (const std::string& one : of.ends) (all += " ") += one;
+      tell(fmt::format("{} final states{}", of.ends.size(), all));
+    }
+    if (of.attempted_after) tell("deferred after its final state");
+  }
+  return found;
+}
+
+}  // namespace ringmta::simulation
