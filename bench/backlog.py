@@ -23,8 +23,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/interop"), str(ROOT / "tests/world")]
 
-GRACE_S = 2.0  # between filling the queue and the first round: first probes, first commits
-
 
 def cpu_seconds(pid):
     return sum(int((task / "schedstat").read_text().split()[0])
@@ -41,7 +39,7 @@ def memory_octets(pid):
 def load(relay, domain, domains, messages, options, *more):
     from harness import program
     done = subprocess.run(
-        [program("RINGMTA_LOAD"), "--target", relay.address(), "--quiet", "--json", "--run", f"{domain}{time.monotonic_ns()}",
+        [program("RINGMTA_LOAD"), "--target", relay.address(), "--quiet", "--json", "--run", f"r{time.monotonic_ns()}",
          "--messages", str(messages), "--size", str(options.size), "--sessions", "50", "--domain", domain,
          "--domains", str(domains), "--from", "news@sender.test", *more],
         capture_output=True, text=True, timeout=900, check=False)
@@ -70,6 +68,8 @@ def main():
     parser.add_argument("--live", type=int, default=30_000, help="messages in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--settle", type=float, default=60,
+                        help="seconds between filling the queue and the first round: dead sites are probed often at first")
     parser.add_argument("--shards", type=int, default=2)
     options = parser.parse_args()
     build = pathlib.Path(options.build).resolve()
@@ -90,7 +90,7 @@ def main():
         until(lambda: full.total("queue", "recipients") == 0, "the warm-up to be delivered", patience=120)
         before = memory_octets(full.process.pid())
         filled = load(full, "dead.test", options.dead_domains, options.queued, options)
-        time.sleep(GRACE_S)
+        time.sleep(options.settle)
         rounds = {"empty": [], "full": []}
         for number in range(options.rounds):
             pair = [("empty", empty), ("full", full)]
@@ -115,7 +115,9 @@ def main():
         }
         full.process.kill()
         begun = time.monotonic()
-        full.start()
+        full.start()  # (the killed one's port may seem to listen for a moment)
+        until(lambda: full.command("status", "--json", "--socket", str(full.control), check=False).returncode == 0,
+              "the relay to answer again", patience=120)
         result["restart_s"] = round(time.monotonic() - begun, 2)
         until(lambda: full.total("queue", "recipients") == queued, "the queue to be there again", patience=60)
         result["restart_process_octets_per_recipient"] = round(memory_octets(full.process.pid()) / queued)
