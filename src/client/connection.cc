@@ -162,7 +162,8 @@ void Pools::Impl::on_ended(Connection& connection, int32_t result) {
 // ---- ending
 
 // A connection past EHLO ends before its time. `reason`: our words, where the peer had none.
-void Pools::Impl::lose(Connection& connection, std::string_view reason, ring::CloseMode mode) {
+void Pools::Impl::lose(Connection& connection, std::string_view reason, ring::CloseMode mode,
+                       bool blame_host) {
   using Action = smtp::ClientSession::Action;
   const bool was_up = connection.state == Connection::State::ready ||
                       connection.state == Connection::State::leaving;
@@ -176,7 +177,7 @@ void Pools::Impl::lose(Connection& connection, std::string_view reason, ring::Cl
     judge(connection, step, true, reason);
     if (said.empty()) said = reason.empty() ? step.reply->line() : std::string(reason);
   }
-  if (was_up && working && connection.finished == 0) {
+  if (blame_host && was_up && working && connection.finished == 0) {
     if (said.empty()) said = reason.empty() ? "the connection ended" : std::string(reason);
     host_trouble(connection, connection.host->text() + ": " + said);
   }

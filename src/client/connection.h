@@ -75,6 +75,10 @@ struct Connection {
   std::shared_ptr<Host> host;
   Jobs jobs;  // begun here, oldest first
 
+  // The first of them, if it expired while the peer may have had it; what it is given to say so.
+  const queue::Job* expired_open = nullptr;
+  Monotonic expired_until{};
+
   std::unique_ptr<Authentication> auth;
   std::unique_ptr<SecureStream> secure;  // null: clear text
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which host is next (RFC 5321 5.1: by preference, at random among equals; RFC 6724: the addresses
-// of one name in the order its look-up gave), and for how long a failing one is left alone.
+// Which host is next (RFC 5321 5.1: by preference, at random among equals; RFC 6724: the
+// addresses of one name by rank), and for how long a failing one is left alone.
 #include "hosts.h"
 
 #include <algorithm>
+
+#include "address_order.h"
 
 namespace ringmta::client {
 namespace {
@@ -43,7 +45,8 @@ bool Hosts::same(std::span<const queue::ResolvedHost> found) const {
   return true;
 }
 
-void Hosts::update(std::span<const queue::ResolvedHost> found) {
+void Hosts::update(std::span<const queue::ResolvedHost> found,
+                   std::span<const SocketAddress> sources) {
   if (same(found)) return;
   std::vector<std::shared_ptr<Host>> updated;
   updated.reserve(found.size());
@@ -59,6 +62,11 @@ void Hosts::update(std::span<const queue::ResolvedHost> found) {
   std::stable_sort(updated.begin(), updated.end(),
                    [](const auto& a, const auto& b) { return a->preference < b->preference; });
   hosts_ = std::move(updated);
+  rank(sources);
+}
+
+void Hosts::rank(std::span<const SocketAddress> sources) {
+  for (const auto& host : hosts_) host->rank = address_rank(host->address, sources);
 }
 
 std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, uint32_t below) const {
@@ -78,12 +86,12 @@ std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, uint32_t below)
     if (!seen && random.below(++names) == 0) named = &host;
   }
   if (named == nullptr) return nullptr;
-  // `named` is the first usable address of its name, hence of the family to be tried first.
   std::shared_ptr<Host> chosen;
-  uint64_t addresses = 0;
+  uint64_t addresses = 0;  // of the best rank so far
   for (const std::shared_ptr<Host>& host : hosts_) {
     if (host->preference != named->preference || host->name != named->name) continue;
-    if (host->address.family() != named->address.family() || !host->usable(now)) continue;
+    if (!host->usable(now) || (chosen != nullptr && host->rank > chosen->rank)) continue;
+    if (chosen != nullptr && host->rank < chosen->rank) addresses = 0;
     if (random.below(++addresses) == 0) chosen = host;
   }
   return chosen;

@@ -20,13 +20,14 @@
 namespace ringmta::client {
 
 struct HostRetry {
-  Milliseconds first = seconds(60), longest = minutes(30);
+  Milliseconds first = seconds(15), longest = minutes(30);
 };
 
 struct Host {
   SocketAddress address{};
   std::string name;
   uint32_t preference = 0;
+  uint32_t rank = 0;         // of the address, among those of its name: address_order.h
   uint32_t opening = 0;      // connections being made
   uint32_t established = 0;  // connections past EHLO
   uint32_t failures = 0;     // in a row
@@ -45,10 +46,13 @@ struct Host {
 
 class Hosts final {
  public:
-  // What is known of hosts that stay is kept; connections keep those that go.
-  void update(std::span<const queue::ResolvedHost> found);
-  // Of the most preferred that are usable a random name, of that name's addresses the first family
-  // that is usable, of those a random one. Null: none is usable now.
+  // What is known of hosts that stay is kept; connections keep those that go. `sources`: where
+  // connections may come from, see address_rank().
+  void update(std::span<const queue::ResolvedHost> found,
+              std::span<const SocketAddress> sources = {});
+  void rank(std::span<const SocketAddress> sources);  // `sources` have changed
+  // Of the most preferred that are usable a random name, of that name's addresses the best rank
+  // (RFC 6724) that is usable, of those a random one. Null: none is usable now.
   // Only hosts preferred to `below`.
   std::shared_ptr<Host> choose(Monotonic now, Prng& random, uint32_t below = UINT32_MAX) const;
   template <typename Predicate>

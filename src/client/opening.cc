@@ -114,7 +114,7 @@ bool Pools::Impl::open_more(SitePool& site, uint32_t wanted) {
 // ---- whereto
 
 bool Pools::Impl::open(SitePool& site) {
-  site.hosts.update(queue.site(site.id).hosts);
+  site.hosts.update(queue.site(site.id).hosts, sources);
   const HostRetry retry{options.host_retry_after, options.host_retry_longest};
   const uint32_t below = preferred_to_ourselves(site);
   while (true) {

@@ -33,6 +33,7 @@ Pools::Impl::Impl(shard::Loop& the_loop, queue::Queue& the_queue,
       connections(the_options.connections_max),
       sites(UINT32_MAX) {
   lmtp_session.lmtp = true;
+  learn_sources();
   prepare_all();
   own_credentials = std::make_unique<Credentials>();
   credentials = own_credentials.get();
@@ -48,6 +49,18 @@ Pools::Impl::~Impl() {
     loop.io().close(connection.stream, ring::CloseMode::abort);
   });
   sites.for_each([&](SitePool& site, SlotHandle) { loop.timers().cancel(site.timer); });
+}
+
+// An address that connections are bound to is the only one of its family they come from.
+void Pools::Impl::learn_sources() {
+  sources = options.machine_addresses;
+  for (const SocketAddress& bound : {options.source4, options.source6}) {
+    if (bound.length == 0 || options.machine_addresses.empty()) continue;
+    std::erase_if(sources,
+                  [&](const SocketAddress& one) { return one.family() == bound.family(); });
+    sources.push_back(bound);
+  }
+  this->sites.for_each([this](SitePool& site, SlotHandle) { site.hosts.rank(sources); });
 }
 
 bool Pools::Impl::run() {
@@ -197,6 +210,7 @@ void Pools::reload(const ClientPoolOptions& options) {
   mine.deliver_to_loopback = loopback;
   impl_->lmtp_session = options.session;
   impl_->lmtp_session.lmtp = true;
+  impl_->learn_sources();
   impl_->change_security();
 }
 

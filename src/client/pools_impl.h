@@ -45,6 +45,7 @@ struct Pools::Impl {
   void refuse_lent(SitePool& site, queue::Verdict verdict, std::string_view reason,
                    smtp::EnhancedStatus status = kNoAnswer);
   void retire_site_if_quiet(SitePool& site);
+  void learn_sources();
   void arm_site(SitePool& site);
   void on_site_timer(SitePool& site);
   void return_late(SitePool& site);
@@ -89,7 +90,8 @@ struct Pools::Impl {
   void on_session_closed(Connection& connection, const smtp::Reply& reply);
   void on_ended(Connection& connection, int32_t result);
   void on_closed(Connection& connection);
-  void lose(Connection& connection, std::string_view reason, ring::CloseMode mode);
+  void lose(Connection& connection, std::string_view reason, ring::CloseMode mode,
+            bool blame_host = true);
   void fail_opening(Connection& connection, std::string reason,
                     smtp::EnhancedStatus status = kNoAnswer, bool unroutable = false);
   void leave(Connection& connection);
@@ -135,6 +137,7 @@ struct Pools::Impl {
   void set_deadline(Connection& connection);
   void on_timer(Connection& connection);
   void timed_out(Connection& connection);
+  void first_job_expired(Connection& connection);
   bool keep_warm(Connection& connection);
   Milliseconds timeout_of(uint8_t waits_for) const;
 
@@ -193,8 +196,9 @@ struct Pools::Impl {
   std::vector<iovec> unstuffed;                            // scratch of begin_session()
   std::vector<std::unique_ptr<Copy>> spare_copies;
   std::vector<SocketAddress> own_addresses;
-  uint32_t waiting_sites = 0;  // on `waiting`
-  uint32_t retiring = 0;       // connections that end to make room
+  std::vector<SocketAddress> sources;  // what address_rank() is told
+  uint32_t waiting_sites = 0;          // on `waiting`
+  uint32_t retiring = 0;               // connections that end to make room
 
   ring::Timer watch_timer;
   uint32_t watched_connections = 0, watched_sites = 0;  // where the next slice begins

@@ -4,13 +4,17 @@
 // The insight: `since` is renewed by progress in what is waited for (a whole reply, a part of the
 // content taken by the peer), never by octets alone, so a peer that drips a reply gains nothing.
 // The timer is moved only when it fires too early, which a busy connection's does once in minutes.
+// A message's own expiry is a deadline like any other.
+#include <algorithm>
+
 #include "pools_impl.h"
 
 namespace ringmta::client {
 namespace {
 
 constexpr uint32_t kBusy = 10;  // transactions of a connection that is worth keeping
-constexpr Milliseconds kLastWords = seconds(2);  // to read what a peer said before it broke off
+constexpr Milliseconds kLastWords = seconds(2);   // to read what a peer said before it broke off
+constexpr Milliseconds kLastReply = seconds(10);  // for that to the content of an expired message
 
 // What is waited for besides the phases of the protocol.
 constexpr uint8_t kSending = 100, kIdle = 101, kAfterBreak = 102;
@@ -75,6 +79,12 @@ void Pools::Impl::set_deadline(Connection& connection) {
     connection.reported = false;
   }
   connection.deadline = connection.since + timeout_of(waits_for);
+  const queue::Job* first = connection.jobs.front();
+  if (first != nullptr && first->expires < connection.deadline && first->expires.ns != 0) {
+    connection.deadline = first != connection.expired_open
+                              ? first->expires
+                              : std::min(connection.deadline, connection.expired_until);
+  }
   if (!connection.timer.armed() || connection.deadline < connection.timer.due) {
     loop.timers().arm(connection.timer, connection.deadline);
   }
@@ -86,7 +96,46 @@ void Pools::Impl::on_timer(Connection& connection) {
     loop.timers().arm(connection.timer, connection.deadline);
     return;
   }
-  timed_out(connection);
+  if (now() < connection.since + timeout_of(connection.waits_for)) {
+    first_job_expired(connection);
+  } else {
+    timed_out(connection);
+  }
+}
+
+// The peer keeps a message waiting beyond its time. As long as it cannot have got its content the
+// connection is given up at once, else a little later: nobody tries that message again, so there is
+// no reason to wait for minutes to know. But if another message on the connection may have been
+// taken, too, only a reply or its timeout may end it, or that one would be delivered twice.
+void Pools::Impl::first_job_expired(Connection& connection) {
+  const queue::Job* first = connection.jobs.front();
+  if (first == nullptr || first->expires > now()) {
+    set_deadline(connection);
+    return;
+  }
+  bool first_open = false;
+  bool other_open = false;
+  for (const queue::Job* job = first; job != nullptr;
+       job = connection.jobs.next(*const_cast<queue::Job*>(job))) {
+    const bool open =
+        connection.session.content_taken(job->transaction.tag) && handed_over(connection, *job);
+    if (job == first) {
+      first_open = open;
+    } else {
+      other_open = other_open || (open && job->expires > now());
+    }
+  }
+  if (other_open || (first_open && now() < first->expires + kLastReply)) {
+    connection.expired_open = first;
+    connection.expired_until = other_open ? Monotonic::never() : first->expires + kLastReply;
+    set_deadline(connection);
+    return;
+  }
+  const bool broken = connection.sending;
+  lose(connection,
+       fmt::format("the message expired while the peer owed a reply to {}",
+                   to_text(connection.session.waiting_for())),
+       broken ? ring::CloseMode::abort : ring::CloseMode::graceful, false);
 }
 
 // The last connection of a site that had something to do is likely to be wanted again.

@@ -120,6 +120,7 @@ void Pools::Impl::finish(Connection& connection, queue::Job& job) {
   }
   if (site.window < UINT32_MAX && now() >= site.held_until) ++site.window;
   job.link.unlink();
+  connection.expired_open = nullptr;
   release(job);
 }
 

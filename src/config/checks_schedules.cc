@@ -4,6 +4,8 @@
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "checks.h"
 #include "ringmta/config/units.h"
@@ -62,6 +64,34 @@ class Schedule final {
   Problems& problems_;
 };
 
+// Whom the schedules of a [[section]] are for: each domain or host has one.
+class Patterns final {
+ public:
+  Patterns(std::string section, std::string_view what, Problems& problems)
+      : path_(section + "." + std::string(what)), what_(what), problems_(problems) {}
+
+  void check(const std::vector<std::string>& patterns, size_t element) {
+    const uint32_t line = problems_.line_of(path_, element);
+    for (const std::string& pattern : patterns) {
+      const auto [before, fresh] = lines_.emplace(pattern, line);
+      if (fresh) continue;
+      problems_.error(line, path_,
+                      fmt::format("\"{}\" stands in line {} already: take it out of one of them",
+                                  pattern, before->second));
+    }
+    if (!patterns.empty() || line == 0 || problems_.refused(path_, element)) return;
+    problems_.error(
+        line, path_,
+        fmt::format("is empty: write which {} the schedule is for, or change [retry]", what_));
+  }
+
+ private:
+  const std::string path_;
+  const std::string_view what_;
+  Problems& problems_;
+  std::map<std::string, uint32_t> lines_;
+};
+
 }  // namespace
 
 void check_schedules(const Settings& settings, Problems& problems) {
@@ -70,23 +100,15 @@ void check_schedules(const Settings& settings, Problems& problems) {
     const auto& own = settings.queue.routes[i].retry;
     if (own) Schedule(*own, "route.retry", i, problems).check();
   }
-  std::map<std::string, uint32_t> lines;
+  Patterns domains("retry.rule", "domains", problems);
   for (size_t i = 0; i < settings.queue.retry_rules.size(); ++i) {
-    const queue::RetryRule& rule = settings.queue.retry_rules[i];
-    Schedule(rule.retry, "retry.rule", i, problems).check();
-    const uint32_t line = problems.line_of("retry.rule.domains", i);
-    for (const std::string& domain : rule.domains) {
-      const auto [before, fresh] = lines.emplace(domain, line);
-      if (!fresh) {
-        problems.error(line, "retry.rule.domains",
-                       fmt::format("\"{}\" stands in line {} already: take it out of one of them",
-                                   domain, before->second));
-      }
-    }
-    if (rule.domains.empty() && line != 0 && !problems.refused("retry.rule.domains", i)) {
-      problems.error(line, "retry.rule.domains",
-                     "is empty: write which domains the schedule is for, or change [retry]");
-    }
+    Schedule(settings.queue.retry_rules[i].retry, "retry.rule", i, problems).check();
+    domains.check(settings.queue.retry_rules[i].domains, i);
+  }
+  Patterns hosts("retry.site", "hosts", problems);
+  for (size_t i = 0; i < settings.queue.site_retry_rules.size(); ++i) {
+    Schedule(settings.queue.site_retry_rules[i].retry, "retry.site", i, problems).check();
+    hosts.check(settings.queue.site_retry_rules[i].hosts, i);
   }
 }
 

@@ -26,6 +26,9 @@ void fit_schedules(Settings& settings, const Problems& problems) {
   for (size_t i = 0; i < settings.queue.retry_rules.size(); ++i) {
     fit(settings.queue.retry_rules[i].retry, "retry.rule.longest", i);
   }
+  for (size_t i = 0; i < settings.queue.site_retry_rules.size(); ++i) {
+    fit(settings.queue.site_retry_rules[i].retry, "retry.site.longest", i);
+  }
 }
 
 }  // namespace
@@ -73,8 +76,17 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
   }
   fit_schedules(settings, problems);
   auto& client = settings.client;
+  // Nothing waits longer for a host to be tried again than for its own next attempt.
+  const queue::RetryOptions& retry = settings.queue.retry;
+  if (!problems.given("client.host_retry_after")) {
+    client.host_retry_after = std::min(client.host_retry_after, retry.first);
+    if (problems.given("client.host_retry_longest")) {
+      client.host_retry_after = std::min(client.host_retry_after, client.host_retry_longest);
+    }
+  }
   if (!problems.given("client.host_retry_longest")) {
-    client.host_retry_longest = std::max(client.host_retry_longest, client.host_retry_after);
+    client.host_retry_longest =
+        std::max(std::min(client.host_retry_longest, retry.longest), client.host_retry_after);
   }
   auto& resolver = settings.resolver;
   if (!problems.given("dns.attempt_timeout_max")) {
@@ -94,6 +106,9 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
   fit_tls_out(settings);
   for (queue::RetryRule& rule : settings.queue.retry_rules) {
     for (std::string& domain : rule.domains) domain = lower(domain);
+  }
+  for (queue::SiteRetryRule& rule : settings.queue.site_retry_rules) {
+    for (std::string& host : rule.hosts) host = lower(host);
   }
 }
 

@@ -37,6 +37,12 @@ Settings only_rule(const Settings& from, size_t which) {
   settings.queue.retry_rules = {from.queue.retry_rules.at(which)};
   return settings;
 }
+size_t count_site_rules(const Settings& s) { return s.queue.site_retry_rules.size(); }
+Settings only_site_rule(const Settings& from, size_t which) {
+  Settings settings = from;
+  settings.queue.site_retry_rules = {from.queue.site_retry_rules.at(which)};
+  return settings;
+}
 
 const Section kSections[] = {
     {.name = "", .about = "These stand at the top of the file, above the first `[section]`."},
@@ -104,6 +110,12 @@ const Section kSections[] = {
      .begin = [](Settings& s) { s.queue.retry_rules.push_back({{}, s.queue.retry}); },
      .count = count_rules,
      .only = only_rule},
+    {.name = "retry.site",
+     .about = "A schedule for all domains without a route that certain MX hosts serve, such as a "
+              "mailbox provider's. What is not given is as in `[retry]`.",
+     .begin = [](Settings& s) { s.queue.site_retry_rules.push_back({{}, s.queue.retry}); },
+     .count = count_site_rules,
+     .only = only_site_rule},
     {.name = "client", .about = "Delivering mail."},
     {.name = "client.timeouts",
      .about = "What a next hop may keep the relay waiting for (RFC 5321 4.5.3.2)."},

@@ -42,11 +42,13 @@ constexpr Key kKeys[] = {
      .name = "host_retry_after",
      .kind = Duration{RINGMTA_AT(client.host_retry_after), seconds(1), hours(24)},
      .meaning = "A host that refuses connections or does not answer is left alone for so long, "
-                "then for twice as long, and so on."},
+                "then for twice as long, and so on; each time one connection probes it. Where it "
+                "is not given, never more than `[retry] first`."},
     {.section = "client",
      .name = "host_retry_longest",
      .kind = Duration{RINGMTA_AT(client.host_retry_longest), seconds(1), hours(24)},
-     .meaning = "... up to this. Where it is not given, never less than `host_retry_after`."},
+     .meaning = "... up to this. Where it is not given, never more than `[retry] longest`, nor "
+                "less than `host_retry_after`."},
     {.section = "client",
      .name = "hosts_tried_max",
      .kind = Whole{RINGMTA_AT(client.hosts_tried_max), 1, 100},

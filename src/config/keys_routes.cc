@@ -102,6 +102,13 @@ constexpr Key kRouteRows[] = {
                 "`[route.retry]`.",
      .example = "[\"example.org\"]",
      .required = true},
+    {.section = "retry.site",
+     .name = "hosts",
+     .kind = Texts{RINGMTA_AT(queue.site_retry_rules.back().hosts), check_route_domain, "hosts"},
+     .meaning = "The most preferred MX host, written as a domain in a route. The most exact wins; "
+                "`[[retry.rule]]` wins over it.",
+     .example = "[\".mail.example.net\"]",
+     .required = true},
 };
 
 using Schedule = queue::RetryOptions& (*)(Settings&);
@@ -113,6 +120,7 @@ queue::RetryOptions& of_route(Settings& s) {
   return own ? *own : s.queue.retry;
 }
 queue::RetryOptions& of_rule(Settings& s) { return s.queue.retry_rules.back().retry; }
+queue::RetryOptions& of_site(Settings& s) { return s.queue.site_retry_rules.back().retry; }
 
 template <Schedule Of>
 constexpr std::array<Key, 6> schedule_rows(std::string_view section) {
@@ -155,10 +163,12 @@ constexpr std::array<Key, 6> schedule_rows(std::string_view section) {
 constexpr auto kScheduleOfAll = schedule_rows<of_all>("retry");
 constexpr auto kScheduleOfRoute = schedule_rows<of_route>("route.retry");
 constexpr auto kScheduleOfRule = schedule_rows<of_rule>("retry.rule");
+constexpr auto kScheduleOfSite = schedule_rows<of_site>("retry.site");
 
 std::vector<Key> all_rows() {
   std::vector<Key> rows(std::begin(kRouteRows), std::end(kRouteRows));
-  for (const auto& schedule : {kScheduleOfAll, kScheduleOfRoute, kScheduleOfRule}) {
+  for (const auto& schedule :
+       {kScheduleOfAll, kScheduleOfRoute, kScheduleOfRule, kScheduleOfSite}) {
     rows.insert(rows.end(), schedule.begin(), schedule.end());
   }
   return rows;

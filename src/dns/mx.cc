@@ -4,13 +4,13 @@
 #include "ringmta/dns/mx.h"
 
 #include <fmt/format.h>
-#include <ifaddrs.h>
 #include <netinet/in.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "mx_route.h"
+#include "ringmta/base/interfaces.h"
 #include "ringmta/base/slot_pool.h"
 #include "siphash.h"
 
@@ -294,16 +294,7 @@ std::vector<Network> never_mail_hosts() {
 
 std::vector<Network> addresses_of_this_machine() {
   std::vector<Network> networks;
-  ifaddrs* all = nullptr;
-  if (getifaddrs(&all) != 0) return networks;
-  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(all, freeifaddrs);
-  for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr) continue;
-    const int family = one->ifa_addr->sa_family;
-    if (family != AF_INET && family != AF_INET6) continue;
-    SocketAddress address;
-    address.length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    std::memcpy(&address.storage, one->ifa_addr, address.length);
+  for (const SocketAddress& address : interface_addresses()) {
     if (auto network = Network::parse(address.host_text())) networks.push_back(*network);
   }
   return networks;

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace ringmta::dns {
 namespace {
@@ -52,6 +53,15 @@ std::string key_of(const std::vector<FoundHost>& hosts) {
   return key;
 }
 
+// Servers give the records of a set in turn in another order, and either family may answer first:
+// here they get one that is always the same, so that who compares sees what has changed.
+void put_in_order(std::vector<SocketAddress>& addresses) {
+  std::ranges::sort(addresses, [](const SocketAddress& a, const SocketAddress& b) {
+    if (a.family() != b.family()) return a.family() == AF_INET6;
+    return std::memcmp(&a.storage, &b.storage, a.length) < 0;
+  });
+}
+
 // How many addresses were left out.
 size_t filter_addresses(std::vector<FoundHost>& hosts, const MxOptions& options) {
   size_t left_out = 0;
@@ -59,6 +69,7 @@ size_t filter_addresses(std::vector<FoundHost>& hosts, const MxOptions& options)
     left_out += std::erase_if(host.addresses, [&](const SocketAddress& address) {
       return is_mapped(address) || any_contains(options.refused_addresses, address);
     });
+    put_in_order(host.addresses);
   }
   return left_out;
 }

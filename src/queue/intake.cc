@@ -90,7 +90,8 @@ void Queue::Impl::take_clock(Message& message, const spool::MessageInfo& info) c
   const int64_t lifetime = told.count > 0 ? told.count : options.retry.expire_after.count;
   const int64_t age = std::clamp<int64_t>((wall() - info.arrival).count, 0, lifetime);
   // What ran out while the relay was down, or by a clock that was set forward, is tried once more.
-  message.expires = tick_in({std::max(lifetime - age, std::min(lifetime, kGrace.count))});
+  const int64_t left = lifetime - age;
+  message.expires = tick_in({left > 0 ? left : std::min(lifetime, kGrace.count)});
   message.arrived = static_cast<int32_t>(static_cast<int64_t>(tick_now()) - age / kTickMs);
 }
 

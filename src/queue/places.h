@@ -29,12 +29,15 @@ struct DomainEntry {
   uint32_t rule = kNone;    // which of the queue's connection rules
   uint32_t reason = kNone;  // waiting, refused
   State state = State::unasked;
+  enum class Refresh : uint8_t { none, wanted, asked } refresh = Refresh::none;  // while `known`
+  uint8_t failures = 0;   // times in a row it could not be found out
   bool routed = false;    // by the configuration: `site` is for good
   bool draining = false;  // on the list of refused domains with mail still to be returned
   IndexList unresolved;   // deliveries that wait to know
-  Monotonic until = Monotonic::never();     // how long a state of known, waiting, refused holds
-  ring::Timer timer;                        // waiting
-  uint32_t previous = kNone, next = kNone;  // of those to ask, or of those idle
+  Monotonic until = Monotonic::never();         // how long a state of known, waiting, refused holds
+  Monotonic refresh_from = Monotonic::never();  // known: asked again ahead of its end
+  ring::Timer timer;                            // waiting
+  uint32_t previous = kNone, next = kNone;      // of those to ask, to refresh, or idle
   Monotonic idle_since{};
 };
 

@@ -43,11 +43,12 @@ inline constexpr uint32_t kLoadsMax = 128;           // contents on their way or
 inline constexpr uint32_t kLoadsPerSiteMax = 16;     // of them for one site
 inline constexpr uint32_t kChoreLoadsMax = 32;       // heads being read for chores
 inline constexpr uint32_t kNoticesMax = 1024;        // DSNs made and not yet on stable storage
-inline constexpr uint32_t kResolvesMax = 1024;       // domains being asked about
+inline constexpr uint32_t kResolvesMax = 8192;       // domains being asked about ...
+inline constexpr uint32_t kResolvesAgainMax = 2048;  // ... or fewer, if it is not the first time
 inline constexpr Milliseconds kNoticeRetry = seconds(1);    // spool full: try again
 inline constexpr Milliseconds kBlockedRetry = seconds(30);  // no room for a DSN: look again
 inline constexpr Milliseconds kUnreadableRetry = hours(1);  // content that cannot be read
-inline constexpr Milliseconds kGrace = minutes(10);         // at least, for what comes in
+inline constexpr Milliseconds kGrace = minutes(10);         // for what comes in expired
 inline constexpr Milliseconds kDomainIdle = minutes(1);     // kept so long without mail
 inline constexpr Milliseconds kSiteIdle = minutes(10);      // likewise
 inline constexpr Milliseconds kOperatorLoad = seconds(5);   // a content loaded for a listing
@@ -130,8 +131,13 @@ struct Queue::Impl {
   uint32_t use_domain(std::string_view as_given);
   void drop_domain(uint32_t index, uint32_t recipients);
   const RetryOptions& schedule(const Delivery& delivery);
+  uint32_t schedule_of(const DomainEntry& domain);
   uint32_t current_site(uint32_t domain);  // kNone: not known yet, or refused
   void ask_about(uint32_t domain);
+  void no_refresh(DomainEntry& domain, uint32_t index);
+  void line_up(DomainEntry& domain, uint32_t index);
+  void leave_line(DomainEntry& domain, uint32_t index);
+  void ask(uint32_t index);
   void domain_resolved(std::string_view name, const Resolution& resolution);
   void drain(uint32_t domain);
   uint32_t drain_some(DomainEntry& domain, uint32_t deliveries_max);
@@ -272,10 +278,10 @@ struct Queue::Impl {
 
   std::vector<RetryOptions> schedules;    // 0: the general one
   std::vector<uint32_t> route_schedules;  // by route
-  DomainPatterns routes, retry_rules, connection_rules;
+  DomainPatterns routes, retry_rules, site_retry_rules, connection_rules;
   DomainPool domains{kEntriesMax};
   IndexTable domain_table;
-  IndexList to_ask, idle_domains;
+  IndexList to_ask, to_ask_again, to_refresh, idle_domains;
   uint32_t asking = 0;
   uint32_t moved_to = kNone;       // after a reload: deliveries below are where they belong
   std::vector<uint32_t> draining;  // domains whose waiting deliveries go on now

@@ -15,6 +15,7 @@ void Queue::Impl::read_options() {
   route_schedules.clear();
   routes = {};
   retry_rules = {};
+  site_retry_rules = {};
   for (uint32_t i = 0; i < options.routes.size(); ++i) {
     const Route& route = options.routes[i];
     for (const std::string& pattern : route.domains) routes.add(pattern, i);
@@ -26,6 +27,11 @@ void Queue::Impl::read_options() {
   for (const RetryRule& rule : options.retry_rules) {
     for (const std::string& pattern : rule.domains)
       retry_rules.add(pattern, static_cast<uint32_t>(schedules.size()));
+    schedules.push_back(rule.retry);
+  }
+  for (const SiteRetryRule& rule : options.site_retry_rules) {
+    for (const std::string& pattern : rule.hosts)
+      site_retry_rules.add(pattern, static_cast<uint32_t>(schedules.size()));
     schedules.push_back(rule.retry);
   }
 }
@@ -50,23 +56,24 @@ void Queue::Impl::route_anew(uint32_t index) {
   using State = DomainEntry::State;
   DomainEntry& domain = *domains.at_index(index);
   const uint32_t route = routes.find(domain.name);
-  const uint32_t rule = retry_rules.find(domain.name);
-  domain.retry = rule != kNone ? rule : route != kNone ? route_schedules[route] : 0;
+  domain.retry = schedule_of(domain);
   if (route != kNone ? domain.routed && domain.site == route : !domain.routed) return;
   if (domain.state == State::asked) --asking;
-  if (domain.state == State::unasked && domain.recipients > 0) take_off(domains, to_ask, index);
+  if (domain.state == State::unasked && domain.recipients > 0) leave_line(domain, index);
+  no_refresh(domain, index);
   loop.timers().cancel(domain.timer);
   reasons.drop(domain.reason);
   domain.reason = kNone;
   if (domain.site != kNone && !domain.routed) drop_site_user(domain.site);
   domain.routed = route != kNone;
   domain.site = route;
-  domain.until = Monotonic::never();
+  domain.until = domain.refresh_from = Monotonic::never();
   domain.state = domain.routed ? State::known : State::unasked;
+  domain.retry = schedule_of(domain);
   if (domain.routed) {
     drain(index);
   } else if (domain.recipients > 0) {
-    push_back(domains, to_ask, index);
+    line_up(domain, index);
   }
 }
 

@@ -66,9 +66,14 @@ uint32_t Queue::Impl::find_site(std::string_view name) {
 void Queue::Impl::set_hosts(SiteEntry& site, const std::vector<ResolvedHost>& hosts) {
   if (same_hosts(site.site.hosts, hosts)) return;
   const bool first = site.site.hosts.empty();
+  const bool more = std::ranges::any_of(hosts, [&](const ResolvedHost& one) {
+    return std::ranges::none_of(site.site.hosts, [&](const ResolvedHost& known) {
+      return known.address == one.address && known.name == one.name;
+    });
+  });
   site.site.hosts = hosts;
   site.lent = nullptr;
-  if (site.held && !first) {
+  if (site.held && !first && more) {
     hold_ended(site);  // the new ones deserve a probe
   } else {
     announce(site);

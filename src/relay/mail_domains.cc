@@ -4,6 +4,7 @@
 
 #include "mail_domains.h"
 
+#include "ringmta/base/interfaces.h"
 #include "ringmta/base/log.h"
 #include "ringmta/dns/resolv_conf.h"
 
@@ -14,6 +15,7 @@ namespace {
 queue::Resolution resolution_of(const dns::MailRoute& route) {
   queue::Resolution found;
   found.until = route.valid_until;
+  found.refresh_from = route.refresh_from;
   switch (route.kind) {
     case dns::MailRoute::Kind::hosts:
       found.kind = queue::Resolution::Kind::hosts;
@@ -97,6 +99,7 @@ void complete_dns_settings(config::Settings& settings) {
       log(LogLevel::warning, "/etc/resolv.conf: {}", line);
     resolver.servers = std::move(conf.servers);
   }
+  settings.client.machine_addresses = interface_addresses();
   dns::MxOptions& mx = settings.mx;
   if (listens_on(settings, mx.port)) mx.own_addresses = dns::addresses_of_this_machine();
 }

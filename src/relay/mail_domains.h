@@ -48,8 +48,9 @@ class MailDomains final {
   dns::MxResolver mx_;
 };
 
-// The servers of /etc/resolv.conf where none are configured; this machine's own addresses, where
-// mail would come back to us. Blocks on files; for start-up.
+// The servers of /etc/resolv.conf where none are configured; this machine's addresses, which say
+// where connections may come from, and to where mail would come back to us. Blocks on files; for
+// start-up.
 void complete_dns_settings(config::Settings& settings);
 
 }  // namespace ringmta::relay

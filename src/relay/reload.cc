@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ringmta/base/interfaces.h"
 #include "ringmta/base/log.h"
 #include "ringmta/config/load.h"
 #include "supervisor.h"
@@ -61,6 +62,7 @@ nlohmann::json Supervisor::reload() {
     log(LogLevel::info, "reload: {}: {} -> {}{}", change.key, change.from, change.to,
         change.at_start ? " (at the next start)" : "");
   }
+  loaded.settings.client.machine_addresses = interface_addresses();
   current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
   set_log_level(current_->log_level);
   const auto contexts = new_tls_contexts(answer);

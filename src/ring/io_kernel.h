@@ -75,6 +75,7 @@ struct Stream {
   bool shut_down = false;
   bool aborting = false;
   Monotonic linger_until{};
+  uint64_t drained = 0;         // octets received while closing
   std::vector<std::byte> held;  // received while paused, in order
   uint32_t send_parts = 0;
   uint32_t send_first = 0;  // parts before this one have left

@@ -3,7 +3,8 @@
 // sends that finish short writes here, and the steps of closing.
 //
 // Limits: streams_max per shard (then accepting pauses: clients wait in the backlog, and those that
-// a multishot accept had already taken from it are parked), 8 parts a send. A receive that finds no
+// a multishot accept had already taken from it are parked), 8 parts a send, kDrainOctetsMax taken
+// from a peer while its stream closes. A receive that finds no
 // buffer (ENOBUFS) ends; it is armed again when buffers come back.
 
 #include <netinet/in.h>
@@ -23,6 +24,7 @@ namespace ringmta::ring {
 namespace {
 
 constexpr Milliseconds kAcceptRetry{100};
+constexpr uint64_t kDrainOctetsMax = 16 << 20;  // from a peer that goes on sending while we close
 
 // Sends of one write each; without this a reply waits for the acknowledgement of the last one.
 void send_without_delay(int fd) {
@@ -310,7 +312,10 @@ void Io::Impl::on_receive(Stream& stream, const io_uring_cqe& completion) {
       arm_receive(stream);
     }
   }
-  if (stream.closing) advance_close(stream);
+  if (!stream.closing) return;
+  if (completion.res > 0) stream.drained += static_cast<uint64_t>(completion.res);
+  if (stream.drained > kDrainOctetsMax && !stream.aborting) abort_stream(stream);
+  advance_close(stream);
 }
 
 void Io::Impl::tell_end(Stream& stream) {

@@ -57,6 +57,14 @@ ClientSession::ClientSession(const ClientOptions& options, const ClientOpening& 
 
 bool ClientSession::ready() const { return state_ == State::ready; }
 
+bool ClientSession::content_taken(uint64_t tag) const {
+  for (uint32_t position = 0; position < used_; ++position) {
+    const Slot& slot = at(position);
+    if (slot.tag == tag && !slot.finished) return slot.place >= Place::taken;
+  }
+  return false;
+}
+
 bool ClientSession::exhausted() const {
   if (quit_wanted_ || state_ == State::quitting || state_ == State::closed) return true;
   return capabilities_.messages_max != 0 && mails_written_ >= capabilities_.messages_max;

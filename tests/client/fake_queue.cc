@@ -99,6 +99,7 @@ queue::Job* FakeQueue::next(queue::SiteId site) {
   if (held_until.at(site.value) > loop_.now() || ready_.at(site.value).empty()) return nullptr;
   Entry& entry = make(site, ready_[site.value].front());
   ready_[site.value].pop_front();
+  if (lifetime.count > 0) entry.job.expires = loop_.now() + lifetime;
   return &entry.job;
 }
 

@@ -59,6 +59,7 @@ class FakeQueue final {
   std::vector<Monotonic> held_until;
   smtp::EnhancedStatus failed_status{};  // of the last failure
   uint32_t retries_now = 0;
+  Milliseconds lifetime{0};  // of jobs given out from now on; 0: they do not expire
   uint32_t jobs_out = 0;
   Monotonic lent_failed_until{};
 

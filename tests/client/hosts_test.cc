@@ -71,6 +71,39 @@ TEST_F(HostChoice, KeepsTheFamilyOrderOfANamesAddresses) {
   EXPECT_EQ(chosen(), (std::map<std::string, int>{{"192.0.2.1", 3000}}));
 }
 
+// Whatever order the DNS gave them in.
+TEST_F(HostChoice, OrdersAddressesByWhatThisMachineHas) {
+  const std::vector<queue::ResolvedHost> all = {
+      host("a", "192.0.2.1", 10), host("a", "[2002:c000:221::1]", 10), host("a", "[2600::1]", 10)};
+  const auto order_from = [&](const std::vector<const char*>& machine) {
+    std::vector<SocketAddress> sources;
+    for (const char* text : machine) sources.push_back(*parse_socket_address(text, 0));
+    hosts = {};
+    hosts.update(all, sources);
+    std::vector<std::string> order;
+    while (const std::shared_ptr<Host> one = only()) {
+      order.push_back(one->address.host_text());
+      one->failed(kNow, kRetry, random);
+    }
+    return order;
+  };
+  using Order = std::vector<std::string>;
+  const Order native = {"2600::1", "192.0.2.1", "2002:c000:221::1"};
+  const Order inet4 = {"192.0.2.1", "2600::1", "2002:c000:221::1"};
+  EXPECT_EQ(order_from({}), native);  // not known: the table's own precedence
+  EXPECT_EQ(order_from({"127.0.0.1", "192.0.2.9", "[::1]", "[2600:1::9]"}), native);
+  // No IPv6 beyond this machine or this link; none at all.
+  EXPECT_EQ(order_from({"127.0.0.1", "192.0.2.9", "[::1]", "[fe80::9]"}), inet4);
+  EXPECT_EQ(order_from({"127.0.0.1", "192.0.2.9"}), inet4);
+  // Only unique local IPv6, which does not lead out (rule 5).
+  EXPECT_EQ(order_from({"192.0.2.9", "[fd00::9]"}), inet4);
+  EXPECT_EQ(order_from({"[::1]", "[2600:1::9]"}),
+            (Order{"2600::1", "2002:c000:221::1", "192.0.2.1"}));
+  // 6to4 on both sides has the same label, but still less precedence than IPv4.
+  EXPECT_EQ(order_from({"192.0.2.9", "[2002:c000:222::1]"}),
+            (Order{"192.0.2.1", "2002:c000:221::1", "2600::1"}));
+}
+
 TEST_F(HostChoice, GoesOnToTheNextPreferenceWhenAllOfOneFail) {
   const std::vector<queue::ResolvedHost> all = {
       host("a", "192.0.2.1", 10), host("b", "192.0.2.2", 10), host("c", "192.0.2.3", 20)};
@@ -177,6 +210,7 @@ TEST_F(Failover, LeavesAFailedHostAloneForAWhileAndComesBack) {
   ScriptedPeer first(world, "192.0.2.1:25"), second(world, "192.0.2.2:25");
   world.refuse(address("192.0.2.1:25"), true);
   options.timeouts.idle = seconds(1);
+  options.host_retry_after = seconds(60);
   start();
   const queue::SiteId site = add_site({host("mx1", "192.0.2.1", 10), host("mx2", "192.0.2.2", 20)});
   for (size_t i = 1; i <= 10; ++i) {

@@ -399,6 +399,88 @@ TEST_F(Trouble, AConnectionClosedInIdlenessHarmsNobody) {
   EXPECT_TRUE(queue().news.empty());
 }
 
+// ---- a message's own time
+
+TEST_F(Trouble, AMessageExpiresOnAStuckConnection) {
+  for (const char* verb : {"MAIL", "RCPT", "DATA"}) {
+    answer(verb, "!deaf");
+    start();
+    site = queue().add_site({"192.0.2.1:25"});
+    queue().lifetime = seconds(7);
+    queue().add(site, mail("one"));
+    const Monotonic begun = world.now();
+    ASSERT_TRUE(run_until_results(1));
+    EXPECT_EQ(queue().results[0].verdict, Verdict::deferred) << verb;
+    EXPECT_NE(queue().results[0].text.find("expired while the peer owed a reply"),
+              std::string::npos)
+        << queue().results[0].text;
+    EXPECT_FALSE(queue().results[0].possible_duplicate);
+    EXPECT_GE((world.now() - begun).count, 7000);
+    EXPECT_LE((world.now() - begun).count, 7200);
+    EXPECT_TRUE(queue().news.empty());  // not the host's fault
+    TearDown();
+  }
+}
+
+// It may have been taken: its reply has ten seconds more.
+TEST_F(Trouble, AMessageThePeerMayHaveIsGivenUpALittleLater) {
+  for (const bool chunking : {false, true}) {
+    peer.script.ehlo = chunking ? kChunking : kLockStep;
+    answer("", "!deaf");
+    start();
+    site = queue().add_site({"192.0.2.1:25"});
+    queue().lifetime = seconds(7);
+    queue().add(site, mail("one"));
+    const Monotonic begun = world.now();
+    ASSERT_TRUE(run_until_results(1));
+    EXPECT_TRUE(queue().results[0].possible_duplicate);
+    EXPECT_GE((world.now() - begun).count, 17'000);
+    EXPECT_LE((world.now() - begun).count, 17'300);
+    EXPECT_TRUE(queue().news.empty());
+    TearDown();
+  }
+}
+
+TEST_F(Trouble, AReplyThatComesJustAfterExpiryCounts) {
+  answer("", "250 2.0.0 ok");
+  peer.script.delay = seconds(3);
+  start();
+  site = queue().add_site({"192.0.2.1:25"});
+  queue().lifetime = seconds(10);  // greeting, EHLO, envelope, content: 12 s and more
+  queue().add(site, mail("one"));
+  ASSERT_TRUE(run_until_results(1));
+  EXPECT_EQ(queue().results[0].verdict, Verdict::delivered);
+}
+
+// Giving the connection up for one message must not make another one be delivered twice.
+TEST_F(Trouble, AnExpiredMessageDoesNotEndAConnectionThatMayHaveTakenAnother) {
+  peer.script.ehlo = kChunking;
+  answer("", "!deaf");
+  options.timeouts.content_end = options.timeouts.mail = seconds(60);
+  start();
+  site = queue().add_site({"192.0.2.1:25"}, 1);
+  queue().lifetime = seconds(7);
+  queue().add(site, mail("short"));
+  queue().add(site, mail("short too"));
+  ASSERT_TRUE(run([&] { return queue().jobs_out == 2; }));
+  const Monotonic begun = world.now();
+  ASSERT_TRUE(run_until_results(2));
+  EXPECT_LE((world.now() - begun).count, 17'300);  // both have expired
+  TearDown();
+  start();
+  site = queue().add_site({"192.0.2.1:25"}, 1);
+  queue().lifetime = seconds(7);
+  queue().add(site, mail("short"));
+  ASSERT_TRUE(run([&] { return queue().jobs_out == 1; }));
+  queue().lifetime = minutes(7);
+  queue().add(site, mail("long"));
+  ASSERT_TRUE(run([&] { return queue().jobs_out == 2; }));
+  const Monotonic then = world.now();
+  ASSERT_TRUE(run_until_results(1));
+  EXPECT_GE((world.now() - then).count, 50'000);
+  EXPECT_TRUE(queue().results[0].possible_duplicate);
+}
+
 TEST_F(Trouble, APeerThatDropsEveryFirstTransactionCountsAsDown) {
   answer("MAIL", "!drop");
   options.host_retry_after = seconds(30);

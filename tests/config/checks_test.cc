@@ -43,11 +43,27 @@ TEST(Fitting, LongestWaitsFollowTheFirstUnlessSaidOtherwise) {
   EXPECT_EQ(loaded.settings.client.host_retry_longest, hours(1));
 }
 
+// Mail behind a dead host never waits longer for a probe than it would for its own next attempt.
+TEST(Fitting, ProbesOfDeadHostsKeepToTheRetrySchedule) {
+  const auto waits = [](std::string_view text) {
+    const Loaded loaded = parse_with(text);
+    EXPECT_TRUE(loaded.errors.empty()) << all_texts(loaded);
+    const auto& client = loaded.settings.client;
+    return std::pair(client.host_retry_after, client.host_retry_longest);
+  };
+  EXPECT_EQ(waits(""), std::pair(seconds(15), minutes(30)));
+  EXPECT_EQ(waits("[retry]\nfirst = \"5s\"\nlongest = \"2m\"\n"),
+            std::pair(seconds(5), minutes(2)));
+  EXPECT_EQ(waits("[retry]\nfirst = \"2s\"\n[client]\nhost_retry_after = \"1m\"\n"),
+            std::pair(minutes(1), minutes(30)));
+  EXPECT_EQ(waits("[client]\nhost_retry_longest = \"10s\"\n"), std::pair(seconds(10), seconds(10)));
+}
+
 TEST(Together, WaitsThatRunBackwards) {
   EXPECT_EQ(told_of("[retry]\nfirst = \"2h\"\nlongest = \"1h\"\n"),
             "test.toml:8: retry.longest: longest (1h) is shorter than first (2h): exchange them or "
             "leave longest out\n");
-  EXPECT_EQ(told_of("[client]\nhost_retry_longest = \"10s\"\n"),
+  EXPECT_EQ(told_of("[client]\nhost_retry_longest = \"10s\"\nhost_retry_after = \"1m\"\n"),
             "test.toml:7: client.host_retry_longest: host_retry_longest (10s) is shorter than "
             "host_retry_after (1m): exchange them or leave host_retry_longest out\n");
 }
@@ -280,6 +296,13 @@ TEST(Schedules, OfTheSameDomainAreToldApart) {
   EXPECT_EQ(told_of("[[retry.rule]]\nfirst = \"1m\"\n"),
             "test.toml:6: retry.rule.domains: is missing: write domains = [\"example.org\"] in "
             "[[retry.rule]]\n");
+  EXPECT_EQ(told_of("[[retry.site]]\nhosts = [\"mx.test\"]\n[[retry.site]]\nhosts = "
+                    "[\".b.test\", \"MX.test\"]\n"),
+            "test.toml:9: retry.site.hosts: \"mx.test\" stands in line 7 already: take it out of "
+            "one of them\n");
+  EXPECT_EQ(told_of("[[retry.site]]\nhosts = []\n"),
+            "test.toml:7: retry.site.hosts: is empty: write which hosts the schedule is for, or "
+            "change [retry]\n");
 }
 
 TEST(Together, WaitsForServersThatRunBackwards) {

@@ -32,6 +32,7 @@ const client::TlsOptions& tls_of_route(S s) { return s.client.routes.back().tls;
 const client::TlsOptions& tls_of_rule(S s) { return s.client.rules.back().security.tls; }
 const client::AuthOptions& auth(S s) { return *s.client.routes.back().auth; }
 const queue::RetryRule& rule(S s) { return s.queue.retry_rules.back(); }
+const queue::SiteRetryRule& site_rule(S s) { return s.queue.site_retry_rules.back(); }
 
 template <typename T>
 std::vector<std::string> texts(const std::vector<T>& elements) {
@@ -140,7 +141,7 @@ const Row kRows[] = {
     {"client.tls.rule.key", "\"/x/c.key\"", [](S s) { return tls_of_rule(s).key_file == "/x/c.key"; }},
     {"client.timeouts.tls", "\"7s\"", [](S s) { return s.client.timeouts.tls == seconds(7); }},
     {"client.timeouts.auth", "\"7s\"", [](S s) { return s.client.timeouts.auth == seconds(7); }},
-    {"retry.first", "\"1s\"", [](S s) { return s.queue.retry.first == seconds(1); }},
+    {"retry.first", "\"1s\"", [](S s) { return s.queue.retry.first == seconds(1); }, "client.host_retry_after"},
     {"retry.factor", "1.5", [](S s) { return s.queue.retry.factor == 1.5; }},
     {"retry.longest", "\"2h\"", [](S s) { return s.queue.retry.longest == hours(2); }},
     {"retry.jitter", "0", [](S s) { return s.queue.retry.jitter == 0.0; }},
@@ -159,6 +160,13 @@ const Row kRows[] = {
     {"retry.rule.expire_after", "\"5d\"", [](S s) { return rule(s).retry.expire_after == hours(120); }},
     {"retry.rule.delay_notice_after", "\"1h\"", [](S s) { return rule(s).retry.delay_notice_after == hours(1); }},
     {"retry.rule.domains", "[\"Example.org\"]", [](S s) { return rule(s).domains == Texts{"example.org"}; }},
+    {"retry.site.first", "\"1s\"", [](S s) { return site_rule(s).retry.first == seconds(1); }},
+    {"retry.site.factor", "1.5", [](S s) { return site_rule(s).retry.factor == 1.5; }},
+    {"retry.site.longest", "\"2h\"", [](S s) { return site_rule(s).retry.longest == hours(2); }},
+    {"retry.site.jitter", "0", [](S s) { return site_rule(s).retry.jitter == 0.0; }},
+    {"retry.site.expire_after", "\"5d\"", [](S s) { return site_rule(s).retry.expire_after == hours(120); }},
+    {"retry.site.delay_notice_after", "\"1h\"", [](S s) { return site_rule(s).retry.delay_notice_after == hours(1); }},
+    {"retry.site.hosts", "[\".MX.example.net\"]", [](S s) { return site_rule(s).hosts == Texts{".mx.example.net"}; }},
     {"mx.connections_max", "5", [](S s) { return s.queue.mx.connections_max == 5; }},
     {"mx.messages_per_connection_max", "50", [](S s) { return s.queue.mx.messages_per_connection_max == 50; }},
     {"mx.recipients_per_message_max", "20", [](S s) { return s.queue.mx.recipients_per_message_max == 20; }},
@@ -280,6 +288,10 @@ Placed placed(const Key& key, std::string_view value) {
     const std::string domains = normal("retry.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[retry.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
+  if (key.section == "retry.site") {
+    const std::string hosts = normal("retry.site.hosts", "hosts = [\"mx.a.test\"]");
+    return {top + "[[retry.site]]\n" + line + hosts + "[[route]]\n" + route, 3};
+  }
   if (key.section == "server.tls.certificate") {
     const std::string others =
         normal("server.tls.certificate.certificate", "certificate = \"/etc/mail.pem\"") +
@@ -324,6 +336,9 @@ Settings with_elements(Settings settings) {
   if (settings.queue.retry_rules.empty()) {
     settings.queue.retry_rules.push_back({{}, settings.queue.retry});
   }
+  if (settings.queue.site_retry_rules.empty()) {
+    settings.queue.site_retry_rules.push_back({{}, settings.queue.retry});
+  }
   if (settings.server.dkim.keys.empty()) {  // that of placed()
     dkim::KeyOptions& key = settings.server.dkim.keys.emplace_back();
     key.signature.domain = "example.com";
@@ -353,8 +368,9 @@ TEST_P(EachKey, SetsItsSettingAndNoOther) {
     const bool same_in_tls = key.default_text == "as in [client.tls]" &&
                              std::string(GetParam().path) == "client.tls." + std::string(key.name);
     const bool of_the_rule =
-        key.path() == "retry.rule.domains" || key.path() == "client.tls.rule.domains" ||
-        key.path() == "route.auth.user" || key.section == "server.tls.certificate";
+        key.path() == "retry.rule.domains" || key.path() == "retry.site.hosts" ||
+        key.path() == "client.tls.rule.domains" || key.path() == "route.auth.user" ||
+        key.section == "server.tls.certificate";
     if (same_in_tls) continue;
     if (key.path() == GetParam().path || key.path() == GetParam().changes_too) continue;
     if (same_in_schedules || of_the_rule) continue;
@@ -383,7 +399,7 @@ TEST_P(EachKey, IsToldAsAChange) {
     EXPECT_TRUE(std::ranges::any_of(told, [&](const Change& change) {
       return change.at_start == at_start && change.from != change.to &&
              (key.section.starts_with("route") ? change.key.starts_with("route")
-              : key.section == "dkim.keys" || key.section == "server.tls.certificate"
+              : key.section == "dkim.keys" || key.section == "retry.site"
                   ? change.key == key.section
                   : change.key == key.path());
     })) << key.path();

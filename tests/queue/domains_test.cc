@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Domains without a route: asked about once, shared sites, refusals, changes, and what is idle.
 #include <algorithm>
+#include <map>
 
 #include "../../src/queue/retry.h"
 #include "station.h"
@@ -215,10 +216,11 @@ TEST_F(Domains, ASiteThatFoundWorkAgainIsKept) {
 }
 
 TEST_F(Domains, QuestionsInFlightAreBounded) {
-  for (int i = 0; i < 5000; ++i) station.submit_to({"bob@d" + std::to_string(i) + ".example"});
+  constexpr int kMany = 12'000;
+  for (int i = 0; i < kMany; ++i) station.submit_to({"bob@d" + std::to_string(i) + ".example"});
   station.run_for(seconds(10));
-  EXPECT_EQ(station.asked.size(), 1024U);
-  for (int i = 0; i < 5000; ++i) {
+  EXPECT_EQ(station.asked.size(), 8192U);
+  for (int i = 0; i < kMany; ++i) {
     if (static_cast<size_t>(i) < station.asked.size())
       known(station.asked[static_cast<size_t>(i)], "mx");
     if (i % 512 == 0) station.run_for(Milliseconds{10});
@@ -226,7 +228,189 @@ TEST_F(Domains, QuestionsInFlightAreBounded) {
   station.run_for(seconds(10));
   for (size_t i = 0; i < station.asked.size(); ++i) known(station.asked[i], "mx");
   station.run_for(seconds(10));
-  EXPECT_EQ(station.count(Kind::delivered), 5000U);
+  EXPECT_EQ(station.count(Kind::delivered), static_cast<size_t>(kMany));
+}
+
+// Ten thousand domains whose DNS is dead keep a fourth of the questions busy, over and over; one
+// that is new is asked about at once.
+TEST_F(Domains, DeadOnesNeverKeepANewOneWaiting) {
+  bool slow = false;
+  answer = [&](const std::string& domain) {
+    if (domain.starts_with("good")) return known(domain, "mx");
+    if (slow) return;  // not answered while the test looks
+    station.queue->domain_resolved(
+        domain, troubled(Resolution::Kind::temporary, 0, {4, 4, 3}, "no server answered in time",
+                         station.io->now() + seconds(30)));
+  };
+  for (int i = 0; i < 10'000; ++i) station.submit_to({"bob@d" + std::to_string(i) + ".example"});
+  station.run_for(seconds(20));
+  slow = true;
+  station.run_for(seconds(20));  // by now all are asked about again, as many as may be
+  EXPECT_EQ(station.asked.size(), 10'000U + 2048U);
+  station.submit_to({"bob@good.example"});
+  station.run_for(Milliseconds{200});
+  EXPECT_EQ(station.count(Kind::delivered), 1U);
+}
+
+TEST_F(Domains, WhatCannotBeFoundOutIsAskedMoreAndMoreSeldom) {
+  answer = [&](const std::string& domain) {
+    station.queue->domain_resolved(domain, troubled(Resolution::Kind::temporary, 0, {4, 4, 3},
+                                                    "SERVFAIL", station.io->now() + seconds(30)));
+  };
+  station.submit_to({"bob@example.org"});
+  station.run_for(minutes(2));
+  EXPECT_EQ(station.asked.size(), 5U);
+  station.run_for(minutes(118));
+  const size_t two_hours = station.asked.size();
+  EXPECT_LT(two_hours, 36U);
+  station.run_for(hours(1));
+  EXPECT_EQ(station.asked.size() - two_hours, 12U);  // every five minutes
+}
+
+TEST_F(Domains, InUseAreRefreshedAheadOfTheirEnd) {
+  const Monotonic begun = station.io->now();
+  Monotonic until = begun + minutes(10);
+  bool silent = false;
+  answer = [&](const std::string& domain) {
+    if (silent) return;
+    Resolution found = served_by("mx", until);
+    found.refresh_from = until + Milliseconds{-60'000};
+    station.queue->domain_resolved(domain, found);
+  };
+  size_t sent = 0;
+  const auto send_until = [&](Milliseconds end) {  // a message each 10 s; none ever waits
+    while (station.io->now() < begun + end) {
+      station.submit_to({"bob@example.org"});
+      ++sent;
+      station.run_for(seconds(10));
+      EXPECT_EQ(station.count(Kind::delivered), sent);
+    }
+  };
+  send_until(Milliseconds{530'000});
+  EXPECT_EQ(station.asked.size(), 1U);
+  silent = true;
+  send_until(Milliseconds{560'000});  // the last tenth has begun
+  EXPECT_EQ(station.asked.size(), 2U);
+  silent = false;
+  answer("example.org");  // what was known before: it is asked for again before it ends
+  until = begun + minutes(20);
+  send_until(Milliseconds{590'000});
+  EXPECT_EQ(station.asked.size(), 3U);
+  send_until(minutes(12));  // past the first end
+  EXPECT_EQ(station.asked.size(), 3U);
+}
+
+TEST_F(Domains, ARefreshmentThatFailsTakesNothingAway) {
+  const Monotonic begun = station.io->now();
+  const Monotonic until = begun + minutes(10);
+  answer = [&](const std::string& domain) {
+    Resolution found = served_by("mx", until);
+    found.refresh_from = until + Milliseconds{-60'000};
+    if (station.asked.size() > 1) {
+      found = troubled(Resolution::Kind::temporary, 0, {4, 4, 3}, "SERVFAIL",
+                       station.io->now() + seconds(30));
+    }
+    station.queue->domain_resolved(domain, found);
+  };
+  size_t sent = 0;
+  while (station.io->now() < until + seconds(-5)) {
+    station.submit_to({"bob@example.org"});
+    ++sent;
+    station.run_for(seconds(5));
+  }
+  EXPECT_EQ(station.count(Kind::delivered), sent);
+  EXPECT_GT(station.asked.size(), 2U);
+  EXPECT_LT(station.asked.size(), 10U);
+  station.run_for(seconds(10));  // its end
+  station.submit_to({"bob@example.org"});
+  station.run_for(seconds(5));
+  EXPECT_EQ(station.count(Kind::delivered), sent);
+}
+
+// The schedule of the MX host holds for all domains it serves, but for those with one of their own.
+TEST_F(Domains, TheirSiteMayHaveAScheduleOfItsOwn) {
+  station.end();
+  RetryOptions& retry = station.options.retry;
+  retry.jitter = 0;
+  SiteRetryRule provider{{".provider.example"}, retry};
+  provider.retry.first = seconds(20);
+  provider.retry.expire_after = minutes(3);
+  RetryRule special{{"special.example"}, retry};
+  special.retry.first = seconds(5);
+  station.options.site_retry_rules = {provider};
+  station.options.retry_rules = {special};
+  station.begin();
+  bool slow = false;
+  answer = [&](const std::string& domain) {
+    if (slow) return;
+    Resolution found = served_by(domain == "other.example" ? "other" : "mx1.provider.example",
+                                 station.io->now() + hours(1));
+    found.hosts[0].name = found.site;
+    station.queue->domain_resolved(domain, found);
+  };
+  station.peer = [](Job& job) { judge_all(job, Verdict::deferred, 450, "4.2.1 busy"); };
+  station.submit_to({"x@a.example", "x@b.example", "x@special.example", "x@other.example"});
+  station.run_for(seconds(1));
+  std::map<std::string, int64_t> waits;
+  for (const Told& told : station.told) {
+    if (told.kind == Kind::deferred) waits[told.address] = (told.next_attempt - told.at).count;
+  }
+  const std::map<std::string, int64_t> wanted = {{"x@a.example", 20'000},
+                                                 {"x@b.example", 20'000},
+                                                 {"x@special.example", 5000},
+                                                 {"x@other.example", 60'000}};
+  EXPECT_EQ(waits, wanted);
+  // What waited to know its domain expires by the site's schedule, too.
+  slow = true;
+  station.submit_to({"x@late.example"});
+  station.run_for(minutes(2));
+  slow = false;
+  answer("late.example");
+  station.run_for(minutes(2));
+  EXPECT_EQ(station.addresses_of(Kind::expired),
+            (std::vector<std::string>{"x@a.example", "x@b.example", "x@late.example"}));
+}
+
+// Domains that are spoken to in different ways (TLS) never share a site, though they share hosts.
+TEST_F(Domains, UnderDifferentConnectionRulesHaveSitesOfTheirOwn) {
+  station.end();
+  station.options.connection_rules = {{{"safe.example", ".safe.example"}, "tls verified"},
+                                      {{"open.example"}, "tls none"}};
+  station.begin();
+  answer = [this](const std::string& domain) { known(domain, "mx.example.net"); };
+  station.peer = nullptr;
+  station.submit_to({"a@safe.example", "b@mail.safe.example", "c@open.example", "d@other.example",
+                     "e@another.example"});
+  station.run_for(seconds(1));
+  ASSERT_EQ(station.queue->sites(), 3U);
+  std::map<std::string, std::pair<uint32_t, size_t>> seen;  // name: rule, recipients of its job
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Site& site = station.queue->site({i});
+    Job* job = station.take({i});
+    ASSERT_NE(job, nullptr);
+    seen[site.name] = {site.rule, job->recipients.size()};
+    deliver(*job);
+    station.queue->job_done(job);
+  }
+  const std::map<std::string, std::pair<uint32_t, size_t>> wanted = {
+      {"mx.example.net", {kNoRule, 2}},
+      {"mx.example.net (tls verified)", {0, 2}},
+      {"mx.example.net (tls none)", {1, 1}}};
+  EXPECT_EQ(seen, wanted);
+  // A site that is down under one rule is up under another.
+  const auto id_of = [&](const std::string& name) {
+    for (uint32_t i = 0; i < 3; ++i) {
+      if (station.queue->site({i}).name == name) return SiteId{i};
+    }
+    return SiteId{};
+  };
+  station.queue->site_failed(id_of("mx.example.net (tls verified)"), "no TLS",
+                             station.io->now() + hours(1));
+  station.submit_to({"a@safe.example"});
+  station.submit_to({"d@other.example"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.queue->work(id_of("mx.example.net (tls verified)")), 0U);
+  EXPECT_EQ(station.queue->work(id_of("mx.example.net")), 1U);
 }
 
 TEST_F(Domains, AMillionWaitingForOneMoveOnInSlices) {

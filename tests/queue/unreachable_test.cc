@@ -96,6 +96,18 @@ TEST_F(Unreachable, NewAddressesDeserveAProbe) {
   EXPECT_EQ(station.queue->work(site), 1U);
 }
 
+// A name server that gives its addresses in turn, or leaves one out, brings no news.
+TEST_F(Unreachable, TheSameAddressesInAnotherOrderDoNot) {
+  station.queue->set_route_addresses(0, {host_at("192.0.2.1:25"), host_at("192.0.2.2:25")});
+  station.queue->site_failed(site, "connection refused", station.io->now() + hours(5));
+  station.queue->set_route_addresses(0, {host_at("192.0.2.2:25"), host_at("192.0.2.1:25")});
+  EXPECT_EQ(station.queue->work(site), 0U);
+  station.queue->set_route_addresses(0, {host_at("192.0.2.2:25")});
+  EXPECT_EQ(station.queue->work(site), 0U);
+  station.queue->set_route_addresses(0, {host_at("192.0.2.2:25"), host_at("192.0.2.3:25")});
+  EXPECT_EQ(station.queue->work(site), 1U);
+}
+
 TEST(UnreachableSites, DelayNoOther) {
   QueueOptions options = plain_options();
   options.routes = {route_to("dead", {"dead.example"}), route_to("alive", {"*"})};

@@ -146,6 +146,35 @@ TEST_P(Kernel, ServesWhoCameWhileFullInTheirOrder) {
   for (const int client : clients) ::close(client);
 }
 
+// A peer that answers our goodbye with a flood costs some megabytes, however long we would wait.
+TEST_P(Kernel, APeerThatNeverStopsSendingIsNotDrainedForLong) {
+  constexpr uint64_t kMebibyte = 1 << 20;
+  IoOptions options;
+  options.linger_max = hours(1);
+  open_io(options);
+  listen();
+  const SocketAddress address = listening();
+  const int client = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::connect(client, address.get(), address.length), 0);
+  const StreamId server = accept();
+  io->close(server, CloseMode::graceful);
+  std::atomic<uint64_t> sent{0};
+  std::thread flood([&] {
+    const std::string block(64 * 1024, 'x');
+    while (sent.load() < 1024 * kMebibyte) {
+      const ssize_t count = ::send(client, block.data(), block.size(), MSG_NOSIGNAL);
+      if (count <= 0) return;
+      sent.fetch_add(static_cast<uint64_t>(count));
+    }
+  });
+  EXPECT_TRUE(drive([&] { return closed(server); }));
+  ::shutdown(client, SHUT_RDWR);
+  flood.join();
+  ::close(client);
+  EXPECT_GT(sent.load(), 16 * kMebibyte);
+  EXPECT_LT(sent.load(), 100 * kMebibyte);
+}
+
 TEST_P(Kernel, SharesAPortBetweenListeners) {
   listen();
   Result<ListenerId> second = io->listen(listening(), {}, Token::make(1, 99));

@@ -70,13 +70,15 @@ def kind_of(address):
 
 
 class World:
-    def __init__(self, lab, domains, addresses, only=None):
+    def __init__(self, lab, domains, addresses, only=None, counts=None):
+        """`only`: names of kinds; `counts`: domains of each, instead of shares of `domains`."""
         self.lab = lab
         self.smtp_port = free_port()
         self.dns_port = free_port()
         self.kinds = [kind for kind in KINDS if only is None or kind.name in only]
         whole = sum(kind.share for kind in self.kinds)
         self.domains = {kind.name: max(1, round(domains * kind.share / whole)) for kind in self.kinds}
+        self.domains.update(counts or {})
         self.hosts = {kind.name: max(1, addresses * kind.hosts // 100) for kind in KINDS if kind.hosts}
         self.start_dns()
         self.start_sink()
@@ -111,8 +113,10 @@ class World:
             yield f"{domain} A {self.address_of(kind, number % hosts)}\n"
         elif kind == "backup":
             yield f"{domain} MX 5 dead.mx\n{domain} MX 20 mx{number % hosts}.{kind}\n"
-        elif kind == "dead":
+        elif kind == "dead" and number % 2 == 0:
             yield f"{domain} MX 10 dead.mx\n{domain} MX 10 also-dead.mx\n"
+        elif kind == "dead":  # a site of its own
+            yield f"{domain} MX 10 own.{domain}\nown.{domain} A 127.9.{1 + number // 250 % 250}.{1 + number % 250}\n"
         elif kind == "null":
             yield f"{domain} MX 0 .\n"
         elif kind in ("gone", "lame"):
@@ -184,6 +188,23 @@ zone:
                 return None
         return until(read, "the sink's report")
 
+    def limits_exceeded(self, report, per_site):
+        """Addresses at which the sink saw more connections at once than a site may have ... of the sites that lead
+        there: all shards of the relay together."""
+        found = []
+        for listener in report["listeners"]:
+            address = listener["address"].rpartition(":")[0]
+            if address.startswith("127.1.") and listener["connections_peak"] > per_site * self.sites_of(address):
+                found.append(f"{listener} had more than {per_site} connections for a site")
+        return found
+
+    def sites_of(self, address):
+        """How many MX sets name this address: one, but for domains without MX (each its own)."""
+        kind = KINDS[int(address.split(".")[2]) - 1].name
+        if kind in ("bare", "alias"):
+            return -(-self.domains[kind] // self.hosts[kind])
+        return 1
+
     def relay_sections(self, per_site, host_retry, greeting):
         """Of the configuration of a relay that delivers here by MX."""
         return f"""
@@ -203,14 +224,17 @@ servers = ["127.0.0.1:{self.dns_port}"]
 
     # ---- mail
 
-    def load_commands(self, target, messages, size=2000, sessions=20):
-        """One load run for each kind of domain, sized by how many domains it has."""
+    def load_commands(self, target, messages, size=2000, sessions=20, rate=0):
+        """One load run for each kind of domain, sized by how many domains it has. `rate`: messages/s in all;
+        0: as fast as it goes."""
         whole = sum(self.domains.values())
         for kind, count in self.domains.items():
+            pace = ("--rate", max(1, round(rate * count / whole))) if rate else ()
             yield [str(word) for word in (
                 program("RINGMTA_LOAD"), "--target", target, "--quiet", "--json", "--run", kind,
                 "--messages", max(1, round(messages * count / whole)), "--size", size, "--sessions", sessions,
-                "--domain", f"{kind}.test", "--domains", count, "--from", "news@sender.test", "--retry", 50)]
+                "--domain", f"{kind}.test", "--domains", count, "--from", "news@sender.test", "--retry", 50,
+                *pace)]
 
     def send(self, target, messages, **keywords):
         """All kinds at once, as they come in life; how many recipients of each kind were accepted."""

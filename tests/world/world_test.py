@@ -59,21 +59,7 @@ def test_every_recipient_ends_in_the_one_right_state(lab):
     delivered = [event for event in outcomes.notifications.values() if event["event"] == "delivered"]
     equal(len(delivered), failed, "notifications delivered")
 
-    # No address ever saw more connections than a site may have ... of the sites that lead there.
-    for listener in report["listeners"]:
-        address = listener["address"].rpartition(":")[0]
-        if address.startswith("127.1."):
-            check(listener["connections_peak"] <= PER_SITE * sites_of(world, address),
-                  f"{listener} had more than {PER_SITE} connections for a site")
-
-
-def sites_of(world, address):
-    """How many MX sets name this address: one, but for domains without MX (each its own)."""
-    block = int(address.split(".")[2])
-    kind = KINDS[block - 1]
-    if kind.name in ("bare", "alias"):
-        return -(-world.domains[kind.name] // world.hosts[kind.name])
-    return 1
+    equal(world.limits_exceeded(report, PER_SITE), [], "addresses with too many connections")
 
 
 def test_trouble_delays_nobody_else(lab):

@@ -38,8 +38,9 @@ struct ClientTimeouts {
 struct ClientPoolOptions {
   smtp::ClientOptions session;
   ClientTimeouts timeouts;
-  Milliseconds host_retry_after =
-      seconds(60);  // a host that refused or did not answer is skipped for so long (first)
+  // A host that refused or did not answer is skipped for so long at first, then twice as long ...
+  // One probe is all that a dead site costs, so the first comes soon.
+  Milliseconds host_retry_after = seconds(15);
   Milliseconds host_retry_longest = minutes(30);
   uint32_t hosts_tried_max = 5;  // of a site in a row, before the site counts as unreachable
   Milliseconds connection_age_max = minutes(5);  // an older one begins no transaction; 0: no limit
@@ -53,6 +54,9 @@ struct ClientPoolOptions {
   std::vector<Security> routes;              // by queue::Site::route; a missing one is as `mx`
   TlsLimits tls;
   SocketAddress source4{}, source6{};  // bind addresses, length 0: the system's choice
+  // Of this machine's interfaces: they decide which addresses of a host come first (RFC 6724).
+  // Empty: not known.
+  std::vector<SocketAddress> machine_addresses;
 };
 
 struct ClientCounters {

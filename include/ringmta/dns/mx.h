@@ -60,9 +60,11 @@ struct MxOptions {
 };
 
 struct MailHost {
-  std::string name;                      // "mx1.example.net"; "[192.0.2.1]" for a literal
-  uint16_t preference = 0;               // as in the MX record
-  std::vector<SocketAddress> addresses;  // never empty; AAAA and A as they came
+  std::string name;         // "mx1.example.net"; "[192.0.2.1]" for a literal
+  uint16_t preference = 0;  // as in the MX record
+  // Never empty. IPv6 first, otherwise by their octets: the same records give the same list. Who
+  // connects puts them in the order in which they are to be tried (RFC 6724).
+  std::vector<SocketAddress> addresses;
 };
 
 struct MailRoute {
@@ -79,8 +81,9 @@ struct MailRoute {
   smtp::EnhancedStatus status{};  // deferred, refused
   std::string reason;             // likewise: a sentence for events and DSNs
   Monotonic valid_until{};        // ask again then (deferred: not before)
-  // Asked again between this and valid_until, the answer is the same at once and is refreshed in
-  // the background: for domains in steady use.
+  // Asked again between this and valid_until, the answer is the same at once and what it was made
+  // of is refreshed in the background: for domains in steady use. Asked once more, it is the new
+  // one.
   Monotonic refresh_from{};
 };
 

@@ -36,6 +36,13 @@ struct RetryRule {
   RetryOptions retry;
 };
 
+// Likewise for the sites of some MX hosts, whatever domains they serve. Rules for domains win over
+// it.
+struct SiteRetryRule {
+  std::vector<std::string> hosts;  // patterns as in Route, for the site's most preferred host
+  RetryOptions retry;
+};
+
 // Where mail for some domains goes.
 struct Route {
   std::string name;
@@ -66,6 +73,7 @@ struct QueueOptions {
   std::vector<Route> routes;  // the first match wins: exact, then longest suffix, then "*"
   Route mx;  // limits of sites found by MX (domains without a route); its hosts and domains unused
   std::vector<RetryRule> retry_rules;
+  std::vector<SiteRetryRule> site_retry_rules;
   std::vector<ConnectionRule> connection_rules;
   uint64_t dsn_return_max = 65536;  // octets of the original returned with RET=FULL
 };

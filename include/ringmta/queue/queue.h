@@ -82,7 +82,10 @@ struct Resolution {
   std::string site;                 // equal for domains with the same MX set: they share one site
   std::vector<ResolvedHost> hosts;  // with preferences; not empty
   Monotonic until{};                // how long this holds
-  uint16_t code = 0;                // temporary, permanent: as an SMTP reply would say it
+  // From then on it is asked for again while there is mail, ahead of `until`, so that nobody's mail
+  // waits for the answer. Never: not before its end.
+  Monotonic refresh_from = Monotonic::never();
+  uint16_t code = 0;  // temporary, permanent: as an SMTP reply would say it
   smtp::EnhancedStatus status{};
   std::string text;
 };

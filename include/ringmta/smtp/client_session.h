@@ -183,6 +183,8 @@ class ClientSession final {
   // What the session waits for now, so that its owner sets the RFC 5321 4.5.3.2 timeout.
   Phase waiting_for() const;
   bool waiting() const;  // false: nothing is owed by the peer (idle)
+  // The transaction's content was taken for output, in part at least.
+  bool content_taken(uint64_t tag) const;
   uint64_t replies_seen() const { return replies_seen_; }  // so far: the peer makes progress
 
   // The connection ended or timed out, or step() said `close`: the recipients without verdict, one
