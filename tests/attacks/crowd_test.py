@@ -134,13 +134,22 @@ def test_contents_that_come_an_octet_at_a_time(lab):
 
 
 def test_clients_that_take_no_replies(lab):
-    """Each says more than its replies' buffers hold, then goes on saying; the relay stops reading, and at its time hangs up."""
-    relay, hop = start(lab, server="errors_max = 0\n", timeouts='reply = "3s"\n')
+    """The kernel holds the replies of most of them, who then are idle; twenty say more than it holds, and the relay stops
+    reading from them. It hangs up on all, each at its time."""
+    relay, hop = start(lab, server="errors_max = 0\n", timeouts='reply = "3s"\nidle = "5s"\n')
     before = resident_kib(relay.process)
     crowd = Crowd(relay, 4, small_window=True)
     crowd.say(b"EHLO deaf.test\r\n")
-    for _ in range(8):
-        crowd.say(b"HELP\r\nNOOP\r\nEHLO deaf.test\r\n" * 40)
+    crowd.say(b"HELP\r\nNOOP\r\nEHLO deaf.test\r\n" * 40)
+    loud = crowd.sockets[:20]
+    for _ in range(200):
+        try:
+            for client in loud:
+                client.send(b"HELP\r\nNOOP\r\nEHLO deaf.test\r\n" * 40)
+        except BlockingIOError:
+            break  # the relay reads no more from somebody
+        except OSError:
+            break  # or has hung up already
     judge(relay, hop, crowd, before, "replies not taken")
     relay.wait_for_total("server", "sessions", 0)  # it hangs up on all of them
     finish(relay, crowd)
