@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     RINGMTA_ASSERT(!conf.servers.empty() && conf.servers.size() <= kServersMax);
     for (const SocketAddress& server : conf.servers) {
       const Result<SocketAddress> again = parse_server(server.text());
-      RINGMTA_ASSERT(again.has_value() && *again == server);
+      RINGMTA_ASSERT(again.has_value() && again->text() == server.text());
     }
   } else if (kind % 4 == 1) {
     if (const Result<Name> name = Name::parse(text)) {

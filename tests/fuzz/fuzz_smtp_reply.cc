@@ -37,7 +37,7 @@ std::string read_all(std::string_view text, size_t piece_length) {
         }
         case ReplyParser::State::malformed:
           RINGMTA_ASSERT(!parser.problem().empty());
-          all += "malformed: " + std::string(parser.problem());
+          all += "malformed";  // of two things that are wrong, either may be told
           broken = true;
           break;
       }
