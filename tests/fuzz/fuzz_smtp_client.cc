@@ -119,7 +119,8 @@ class Actor final {
   // Nothing is sent while these replies arrive: whether a reply came before its command was sent
   // must not depend on how they are cut.
   void say(const std::string& server) {
-    if (told_last("start tls")) return;  // the handshake's octets are not the session's
+    // The handshake's octets are not the session's.
+    if (told_last("start tls") && dialogue_.told.size() != acted_at_) return;
     if (!server.empty()) dialogue_.play("stuck\n" + server + "sent\n", play_.mails);
   }
   bool told_last(std::string_view act) const {
@@ -132,9 +133,16 @@ class Actor final {
   }
   // Whose turn it is can be seen from what the session told.
   bool permitted(const std::string& line) {
-    if (line == "secured") return told_last("start tls");
-    if (line.starts_with("auth ")) return told_last("authenticate\n") || told_last("authenticate ");
-    if (line == "cancel" || line.starts_with("answer")) return told_last("challenge");
+    const bool owners = line == "secured" || line == "cancel" || line.starts_with("auth ") ||
+                        line.starts_with("answer");
+    if (owners) {
+      const bool turn = line == "secured"           ? told_last("start tls")
+                        : line.starts_with("auth ") ? told_last("authenticate")
+                                                    : told_last("challenge");
+      if (!turn || told_last("authenticated") || dialogue_.told.size() == acted_at_) return false;
+      acted_at_ = dialogue_.told.size();  // one act for each turn
+      return true;
+    }
     if (line.starts_with("begin")) {
       if (!dialogue_.session().can_begin()) return false;
       // The session may carry each tag once at a time.
@@ -146,6 +154,7 @@ class Actor final {
   const Play& play_;
   Dialogue dialogue_;
   std::set<std::string> begun_;
+  size_t acted_at_ = SIZE_MAX;  // length of `told` at the last act that was the owner's to do
 };
 
 void check(const Play& play, const Run& run) {
