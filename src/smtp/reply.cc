@@ -128,7 +128,8 @@ bool ReplyParser::take(std::string_view piece) {
     carriage_return_ = false;
     ++columns_;
     if (columns_ <= 4) {
-      problem_ = "a reply line does not begin with a code";
+      problem_ = columns_ == 4 ? "a reply code is not followed by a space"
+                               : "a reply line does not begin with a code";
       return false;
     }
     keep("\r");

@@ -222,7 +222,8 @@ class Scanner final {
 
   bool take_message(Bytes payload, uint64_t at) {
     const auto fixed = message_fixed(payload);
-    if (!fixed) return false;
+    // Right checksums do not make a head: nobody above could do anything with one that is none.
+    if (!fixed || !decode_head(payload.first(fixed->head_length), recipients_)) return false;
     scan_.highest_id = std::max(scan_.highest_id, fixed->id);
     scan_.messages.push_back({fixed->id, static_cast<uint32_t>(at / kRecordAlign),
                               static_cast<uint32_t>(payload.size()),
@@ -319,6 +320,7 @@ class Scanner final {
   DamagedBatch damage_;
   uint64_t sequence_;
   uint32_t found_ = 0;
+  std::vector<smtp::RecipientView> recipients_;  // of the last head that was looked at
 };
 
 // Where the header is lost: the newest life that any batch belongs to.

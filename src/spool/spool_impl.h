@@ -55,6 +55,7 @@ struct Spool::Impl {
   StoredHandle keep(Batch& batch, MessageId id, std::byte* record, uint64_t payload, uint64_t wire,
                     uint64_t tag);
   bool gather_append(Gathering& gathering, std::string_view content);
+  void replace_first_block(Gathering& gathering);
   void gather_drop(Gathering* gathering);
 
   // commit.cc

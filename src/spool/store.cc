@@ -169,14 +169,30 @@ StoredHandle Spool::Impl::store_gathered(MessageId id, const MessageHead& head,
   return handle;
 }
 
+// The first chunk is a block, or ten thousand clients that have sent a few octets each would take
+// all the memory there is; it is copied into a chunk of the usual size when it is full.
+void Spool::Impl::replace_first_block(Gathering& gathering) {
+  const uint32_t block = gathering.first;
+  const uint32_t chunk = blocks.take(kFirstChunk);
+  std::memcpy(blocks[chunk].memory, blocks[block].memory, kBlock);
+  blocks[chunk].used = kBlock;
+  blocks.release_chain(block);
+  gathering.first = gathering.last = chunk;
+}
+
 // Chunks grow with the message, so that a big one has few and the last one wastes little.
 bool Spool::Impl::gather_append(Gathering& gathering, std::string_view content) {
   while (!content.empty()) {
     if (gathering.last == kNone || blocks[gathering.last].used == blocks[gathering.last].size) {
       if (blocks.octets_in_use() > options.memory_max + options.memory_max / 4) return false;
+      if (gathering.chunks == 1 && blocks[gathering.last].size == kBlock) {
+        replace_first_block(gathering);
+        continue;
+      }
       const auto share = static_cast<uint32_t>(
           std::min<uint64_t>(kChunkMax, std::bit_floor(gathering.octets / 4)));
-      const uint32_t chunk = blocks.take(std::max(kFirstChunk, share));
+      const bool small = gathering.last == kNone && content.size() <= kBlock;
+      const uint32_t chunk = blocks.take(small ? kBlock : std::max(kFirstChunk, share));
       (gathering.last == kNone ? gathering.first : blocks[gathering.last].next_chunk) = chunk;
       gathering.last = chunk;
       ++gathering.chunks;

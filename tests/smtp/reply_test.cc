@@ -34,11 +34,13 @@ std::string parse_all_ways(std::string_view input) {
   for (size_t cut = 0; cut <= input.size(); ++cut) {
     ReplyParser parser;
     EXPECT_EQ(parse(parser, {input.substr(0, cut), input.substr(cut)}), whole) << "cut at " << cut;
+    EXPECT_EQ(parser.problem(), whole_parser.problem()) << "cut at " << cut;
   }
   std::vector<std::string_view> octets;
   for (size_t i = 0; i < input.size(); ++i) octets.push_back(input.substr(i, 1));
   ReplyParser parser;
   EXPECT_EQ(parse(parser, octets), whole);
+  EXPECT_EQ(parser.problem(), whole_parser.problem());
   return whole;
 }
 

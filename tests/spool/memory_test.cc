@@ -209,5 +209,30 @@ TEST_F(Memory, OfAMessageThatEndsWhileItIsReadIsNotLost) {
   EXPECT_TRUE(keeper->found.contains(id));
 }
 
+// Ten thousand clients that send a few octets each must not take the memory of all others.
+TEST_F(Memory, OfAMessageThatHasHardlyBegunIsABlock) {
+  const uint64_t before = octets();
+  std::vector<Gathering*> gatherings;
+  for (int i = 0; i < 100; ++i) {
+    gatherings.push_back(keeper->spool->gather());
+    ASSERT_NE(gatherings.back(), nullptr);
+    ASSERT_TRUE(keeper->spool->gather_append(*gatherings.back(), "Subject: slow\r\n"));
+  }
+  EXPECT_LE(octets() - before, 100 * kBlock);
+  for (Gathering* gathering : gatherings) keeper->spool->gather_drop(gathering);
+  EXPECT_EQ(octets(), before);
+}
+
+TEST_F(Memory, OfAMessageThatComesInSmallPiecesHoldsAllOfIt) {
+  for (const size_t size : {4'095U, 4'096U, 4'097U, 20'000U, 65'536U, 65'537U, 200'000U}) {
+    const Letter letter{.number = size, .octets = size};
+    const size_t before = keeper->done.size();
+    const StoredHandle stored = keeper->store_gathered(letter, 100);
+    ASSERT_NE(stored, kNothing);
+    ASSERT_TRUE(keeper->drive([&] { return keeper->done.size() > before; }));
+    EXPECT_EQ(keeper->wire(stored), letter.wire()) << size;
+  }
+}
+
 }  // namespace
 }  // namespace ringmta::spool
