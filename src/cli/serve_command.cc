@@ -61,7 +61,7 @@ std::string spool_text(const config::Settings& settings) {
 }
 
 std::string user_text(const config::ProcessSettings& process) {
-  std::string text = process::is_root() ? process.user : process::current_identity().user;
+  std::string text = process.user + ", if root starts it";
   if (!process.seccomp) text += ", no seccomp filter";
   if (!process.landlock) text += ", no Landlock";
   return text;

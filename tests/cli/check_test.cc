@@ -35,6 +35,9 @@ directory = "/srv/spool"
 memory_max = "64MiB"
 [metrics]
 listen = ["127.0.0.1:9465"]
+[process]
+user = "root"
+landlock = false
 )";
 
 TEST(Check, SaysWhatWouldRun) {
@@ -59,6 +62,7 @@ TEST(Check, SaysWhatWouldRun) {
                 "  retries      after 1m, 2m, 4m, 8m, 16m, 32m, ... up to 4h, give or take "
                 "20%; returned after 3d\n"
                 "  memory       144 MiB at most\n"
+                "  runs as      root, if root starts it, no Landlock\n"
                 "  events       none\n"
                 "  control      /run/ringmta/control.sock, mode 0600\n"
                 "  metrics      127.0.0.1:9465\n");
@@ -106,7 +110,7 @@ TEST(Check, WarnsAndCallsItFineAllTheSame) {
       "ringmta.toml", std::string(kConfiguration) + "[retry]\nexpire_after = \"1s\"\n");
   const Ran ran = run_words({"check", "-c", file});
   EXPECT_EQ(ran.status, kDone);
-  EXPECT_NE(ran.err.find("warning: " + file + ":25: retry.expire_after: "), std::string::npos)
+  EXPECT_NE(ran.err.find("warning: " + file + ":28: retry.expire_after: "), std::string::npos)
       << ran.err;
 }
 
