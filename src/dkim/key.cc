@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ed25519.h>
+#include <wolfssl/wolfcrypt/memory.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
@@ -27,6 +28,9 @@ constexpr std::array<byte, 19> kDigestInfo = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09
                                               0x01, 0x05, 0x00, 0x04, 0x20};
 using DigestInfo = std::array<byte, kDigestInfo.size() + sizeof(Digest)>;
 
+// As tls/library.cc does, for programs that only sign.
+const bool kHidden = wolfSSL_SetAllocators(hidden_allocate, hidden_free, hidden_resize) == 0;
+
 DigestInfo digest_info(const Digest& digest) {
   DigestInfo info;
   std::memcpy(info.data(), kDigestInfo.data(), kDigestInfo.size());
@@ -41,6 +45,7 @@ std::unexpected<Error> fail_library(std::string_view what, int code) {
 }
 
 Result<std::unique_ptr<Key::Impl>> Key::Impl::create(KeyType type) {
+  RINGMTA_ASSERT(kHidden);
   auto impl = std::make_unique<Impl>();
   impl->type = type;
   int code = wc_InitRng(&impl->rng);

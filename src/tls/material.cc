@@ -91,7 +91,7 @@ Status use_certificate(WOLFSSL_CTX* context, const CertificateText& text) {
   if (code != WOLFSSL_SUCCESS) {
     return fail(fmt::format("{}: the certificate cannot be used: {}", text.name, words_for(code)));
   }
-  if (text.key_pem.find("ENCRYPTED") != std::string::npos) {
+  if (text.key_pem.view().find("ENCRYPTED") != std::string_view::npos) {
     return fail(
         fmt::format("{}: the key is encrypted with a pass phrase; the relay needs it in the "
                     "clear: openssl pkey -in KEY -out NEW",
