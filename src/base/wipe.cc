@@ -3,8 +3,15 @@
 
 #include <string.h>
 
+#include "ringmta/base/wipe_stack.h"
+
 namespace ringmta {
 
 void wipe(void* secret, size_t octets) { explicit_bzero(secret, octets); }
+
+[[gnu::noinline]] void wipe_stack() {
+  char below[65'536];
+  explicit_bzero(below, sizeof below);
+}
 
 }  // namespace ringmta

@@ -18,6 +18,7 @@
 #include "base64.h"
 #include "key_impl.h"
 #include "pem.h"
+#include "ringmta/base/wipe_stack.h"
 
 namespace ringmta::dkim {
 namespace {
@@ -107,6 +108,7 @@ Status Key::sign(const Digest& digest, std::span<std::byte> into) {
     const int code =
         wc_ed25519_sign_msg(reinterpret_cast<const byte*>(digest.data()),
                             static_cast<word32>(digest.size()), out, &size, &impl_->ed25519);
+    wipe_stack();
     if (code != 0) return fail_library("signing with a DKIM key", code);
     return {};
   }
@@ -114,6 +116,7 @@ Status Key::sign(const Digest& digest, std::span<std::byte> into) {
   const DigestInfo info = digest_info(digest);
   const int code = wc_RsaSSL_Sign(info.data(), static_cast<word32>(info.size()), out, size,
                                   &impl_->rsa, &impl_->rng);
+  wipe_stack();
   if (code != static_cast<int>(size)) return fail_library("signing with a DKIM key", code);
   return {};
 }

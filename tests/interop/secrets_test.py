@@ -12,7 +12,7 @@ import subprocess
 import urllib.request
 
 from auth_test import Raw, add_user, plain
-from harness import check, equal, free_port, main, program, tool, until
+from harness import Skip, check, equal, free_port, main, program, tool, until
 
 CERTIFICATES = pathlib.Path(os.environ["RINGMTA_CERTIFICATES"])
 IN, WRONG, OUT, TOKEN = "P4ssw0rd.of.alice-in", "Wr0ng.guess.of.mallory", "P4ssw0rd.of.ours-out", "ya29.T0ken-of-ours.out"
@@ -43,8 +43,9 @@ def texts_of(name, text):
 
 
 def pem_lines(name, key):
-    lines = pathlib.Path(key).read_text().split("\n")
-    return {f"{name} line {number}": line.encode() for number, line in enumerate(lines) if len(line) > 40 and " " not in line}
+    """Some of its lines; the first of them say nothing but the key's kind."""
+    lines = [line for line in pathlib.Path(key).read_text().split("\n") if len(line) > 30 and " " not in line]
+    return {f"{name} line {number}": lines[number].encode() for number in {len(lines) // 3, len(lines) * 2 // 3, len(lines) - 1}}
 
 
 def dumped(pid):
@@ -73,10 +74,8 @@ def leaks(pid, secrets):
     total = 0
     for name, at, octets in dumped(pid):
         total += len(octets)
-        for what, secret in secrets.items():
-            place = octets.find(secret)
-            if place >= 0:
-                found.add(f"{what} in {name} at {at + place:x}")
+        octets = octets.replace(bytes(4096), b"")  # what was never used is most of it
+        found |= {f"{what} in {name} from {at:x}" for what, secret in secrets.items() if secret in octets}
     check(total > 1 << 20, f"only {total} octets could be read")
     return sorted(found)
 
@@ -203,6 +202,8 @@ def test_nothing_that_is_written_holds_a_secret(lab):
 
 
 def test_a_core_dump_would_hold_no_secret(lab):
+    if os.environ.get("RINGMTA_BUILD") == "sanitize":
+        raise Skip("under AddressSanitizer secrets are in its own memory, so that it sees them")
     relay = busy_relay(lab)
     pid = relay.process.pid()
     # The search finds what is there: the user's name is no secret.
