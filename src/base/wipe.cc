@@ -7,7 +7,9 @@
 
 namespace ringmta {
 
-void wipe(void* secret, size_t octets) { explicit_bzero(secret, octets); }
+void wipe(void* secret, size_t octets) {
+  if (octets != 0) explicit_bzero(secret, octets);  // of nothing, the address may be null
+}
 
 [[gnu::noinline]] void wipe_stack() {
   char below[65'536];
