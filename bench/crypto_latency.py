@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
@@ -50,8 +51,9 @@ class Bench:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="ringmta-latency-", dir=options.directory))
         self.processes = []
 
-    def start(self, *command, output=subprocess.DEVNULL):
-        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    def start(self, *command, output=None):
+        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output,
+                                   stderr=output)
         self.processes.append(process)
         return process
 
@@ -94,6 +96,8 @@ class Bench:
         configuration = self.directory / "ringmta.toml"
         configuration.write_text(f"""
 hostname = "relay.test"
+[process]
+user = "{pwd.getpwuid(os.getuid()).pw_name}"
 [shards]
 count = 1
 [server]

@@ -28,11 +28,11 @@ constexpr int64_t kEarly = 10;  // a token is replaced when a tenth of its life 
 struct Credentials::Impl {
   struct Secret {
     AuthOptions source;
-    std::string text, problem;
+    SecretText text;
+    std::string problem;
     uint64_t number = 0;
     Clock::time_point until{};
     bool known = false, fetching = false;
-    ~Secret() { wipe(text); }
   };
   struct Derivation {
     sasl::ScramWork work;
@@ -100,14 +100,14 @@ struct Credentials::Impl {
     secret.known = true;
     if (!fetched) {
       secret.problem = fetched.error().message;
-      wipe(secret.text);
+      secret.text.wipe();
       secret.until = Clock::now() + kProblemLifetime;
       return;
     }
     secret.problem.clear();
-    if (secret.text != fetched->text) {
-      wipe(secret.text);
-      secret.text = std::move(fetched->text);
+    SecretText text(std::move(fetched->text));
+    if (text != secret.text) {
+      secret.text = std::move(text);
       secret.number = ++numbers;
     }
     Milliseconds life = fetched->lifetime.count > 0 ? fetched->lifetime : source.token_lifetime;
@@ -153,7 +153,7 @@ Credentials::Answer Credentials::secret(const AuthOptions& source) {
     return {};
   }
   if (!secret.problem.empty()) return {State::failed, {}, 0, secret.problem};
-  return {State::there, secret.text, secret.number, {}};
+  return {State::there, std::string(secret.text.view()), secret.number, {}};
 }
 
 void Credentials::refused(const AuthOptions& source, uint64_t number) {

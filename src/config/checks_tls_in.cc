@@ -32,7 +32,11 @@ void check_certificate(server::ServerTls& tls, size_t which, Problems& problems)
   tls::CertificateText text;
   text.name = files.certificate;
   text.chain_pem = text_of(files.certificate, kCertificate, which, problems);
-  text.key_pem = text_of(files.key, kKey, which, problems);
+  if (auto key = read_secret_file(files.key, kFileMax)) {
+    text.key_pem = std::move(*key);
+  } else {
+    problems.error(problems.line_of(kKey, which), kKey, key.error().message);
+  }
   if (text.chain_pem.empty() || text.key_pem.empty()) return;
   const uint32_t line = problems.line_of(kCertificate, which);
   if (is_open_to_all(files.key)) {

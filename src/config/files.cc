@@ -27,6 +27,21 @@ Result<std::string> read_file(const std::string& path, uint64_t octets_max) {
   return content;
 }
 
+Result<SecretText> read_secret_file(const std::string& path, size_t octets_max) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  if (file == nullptr) return fail_errno(path, errno);
+  std::setvbuf(file.get(), nullptr, _IONBF, 0);
+  SecretText content;
+  content.resize(octets_max + 1);
+  const size_t count = std::fread(content.data(), 1, content.size(), file.get());
+  if (std::ferror(file.get()) != 0) return fail_errno(path, errno);
+  if (count > octets_max) {
+    return fail(fmt::format("{}: has more than {} octets", path, octets_max));
+  }
+  return SecretText(content.view().substr(0, count));
+}
+
 bool is_open_to_all(const std::string& path) {
   struct stat about{};
   return ::stat(path.c_str(), &about) == 0 && (about.st_mode & S_IRWXO) != 0;

@@ -23,6 +23,8 @@ using client::TlsPolicy;
 constexpr const char* kSystemRoots[] = {"/etc/ssl/certs/ca-certificates.crt",
                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
 
+constexpr size_t kKeyFileMax = 1'048'576;  // octets of a PEM file; more is something else
+
 // Equal for what is equal: it is part of a site's name.
 std::string label_of(const TlsOptions& tls) {
   std::string label = fmt::format("tls {}", to_text(tls.policy));
@@ -43,7 +45,11 @@ class Files final {
     if (tls.certificate_file.empty() || tls.key_file.empty()) return;
     tls.certificate.name = tls.certificate_file;
     into(tls.certificate.chain_pem, tls.certificate_file, "certificate");
-    into(tls.certificate.key_pem, tls.key_file, "key");
+    if (auto key = read_secret_file(tls.key_file, kKeyFileMax)) {
+      tls.certificate.key_pem = std::move(*key);
+    } else {
+      error("key", key.error().message);
+    }
     warn_if_open(tls.key_file, "key");
     if (tls.certificate.chain_pem.empty() || tls.certificate.key_pem.empty()) return;
     tls::ClientOptions how;

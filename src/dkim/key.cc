@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ed25519.h>
+#include <wolfssl/wolfcrypt/memory.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
@@ -17,6 +18,7 @@
 #include "base64.h"
 #include "key_impl.h"
 #include "pem.h"
+#include "ringmta/base/wipe_stack.h"
 
 namespace ringmta::dkim {
 namespace {
@@ -26,6 +28,9 @@ constexpr std::array<byte, 19> kDigestInfo = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09
                                               0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
                                               0x01, 0x05, 0x00, 0x04, 0x20};
 using DigestInfo = std::array<byte, kDigestInfo.size() + sizeof(Digest)>;
+
+// As tls/library.cc does, for programs that only sign.
+const bool kHidden = wolfSSL_SetAllocators(hidden_allocate, hidden_free, hidden_resize) == 0;
 
 DigestInfo digest_info(const Digest& digest) {
   DigestInfo info;
@@ -41,6 +46,7 @@ std::unexpected<Error> fail_library(std::string_view what, int code) {
 }
 
 Result<std::unique_ptr<Key::Impl>> Key::Impl::create(KeyType type) {
+  RINGMTA_ASSERT(kHidden);
   auto impl = std::make_unique<Impl>();
   impl->type = type;
   int code = wc_InitRng(&impl->rng);
@@ -102,6 +108,7 @@ Status Key::sign(const Digest& digest, std::span<std::byte> into) {
     const int code =
         wc_ed25519_sign_msg(reinterpret_cast<const byte*>(digest.data()),
                             static_cast<word32>(digest.size()), out, &size, &impl_->ed25519);
+    wipe_stack();
     if (code != 0) return fail_library("signing with a DKIM key", code);
     return {};
   }
@@ -109,6 +116,7 @@ Status Key::sign(const Digest& digest, std::span<std::byte> into) {
   const DigestInfo info = digest_info(digest);
   const int code = wc_RsaSSL_Sign(info.data(), static_cast<word32>(info.size()), out, size,
                                   &impl_->rsa, &impl_->rng);
+  wipe_stack();
   if (code != static_cast<int>(size)) return fail_library("signing with a DKIM key", code);
   return {};
 }

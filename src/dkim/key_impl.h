@@ -11,12 +11,13 @@
 #include <string_view>
 
 #include "ringmta/base/assert.h"
+#include "ringmta/base/hidden_memory.h"
 #include "ringmta/dkim/key.h"
 #include "rsa_libcrypto.h"
 
 namespace ringmta::dkim {
 
-struct Key::Impl final {
+struct Key::Impl final : Hidden {
   KeyType type = KeyType::rsa;
   bool has_rng = false;
   bool has_key = false;

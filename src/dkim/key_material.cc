@@ -10,6 +10,7 @@
 #include "key_impl.h"
 #include "pem.h"
 #include "ringmta/base/bytes.h"
+#include "ringmta/base/wipe_stack.h"
 
 namespace ringmta::dkim {
 namespace {
@@ -71,7 +72,9 @@ Result<Key> Key::from_pem(std::string_view pem) {
   if (auto status = (*impl)->read_der(der->view()); !status) {
     return std::unexpected(status.error());
   }
-  return tried_out(std::move(*impl));
+  auto key = tried_out(std::move(*impl));
+  wipe_stack();
+  return key;
 }
 
 Result<Key> Key::generate(KeyType type, uint32_t rsa_bits) {

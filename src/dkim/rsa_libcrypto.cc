@@ -3,9 +3,12 @@
 #include "rsa_libcrypto.h"
 
 #ifdef RINGMTA_LIBCRYPTO
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+
+#include "ringmta/base/hidden_memory.h"
 #endif
 
 namespace ringmta::dkim {
@@ -13,6 +16,14 @@ namespace ringmta::dkim {
 #ifdef RINGMTA_LIBCRYPTO
 
 namespace {
+
+// Keys are in what libcrypto allocates. (False: somebody has used it already; then they can be
+// seen.)
+[[maybe_unused]] const bool kHidden =
+    CRYPTO_set_mem_functions(
+        [](size_t octets, const char*, int) { return hidden_allocate(octets); },
+        [](void* block, size_t octets, const char*, int) { return hidden_resize(block, octets); },
+        [](void* block, const char*, int) { hidden_free(block); }) == 1;
 
 bool is_faster(uint32_t bits) {
 #if defined(__x86_64__)

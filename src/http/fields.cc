@@ -66,7 +66,8 @@ constexpr Field kFields[] = {
      "AUTH put off: too many sessions of the user, or log-ins at once (454).",
      [](Snapshot s) -> uint64_t { return s.server.auth_deferred; }},
     {"server", "senders_refused", "ringmta_senders_refused_total", counter,
-     "MAIL of a user refused: not the user's sender address, or too many messages this hour.",
+     "MAIL refused: not the user's sender address, too many messages this hour, or rights that went with "
+     "a reload.",
      [](Snapshot s) -> uint64_t { return s.server.senders_refused; }},
     {"server", "dkim_messages", "ringmta_dkim_messages_total", counter,
      "Messages signed.",

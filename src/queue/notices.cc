@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // DSNs from their making until they are on stable storage. A DSN is a message of its own, with the
-// null reverse-path, kept and delivered like any other.
+// null reverse-path, kept, signed (DKIM, by the author's domain) and delivered like any other.
 //
 // Nothing is lost: the message it speaks of ends, and the states "bounced" and "expired" are
 // recorded, only when the DSN is committed. Where the spool takes no messages, DSNs wait in memory,
@@ -72,8 +72,12 @@ bool Queue::Impl::store_notice(uint32_t index) {
   head.info.has_eight_bit = notice.dsn.has_eight_bit;
   head.info.is_dsn = true;
   const std::string_view content = notice.dsn.content;
-  const spool::StoredHandle stored =
-      spool.store(notice.id, head, {}, {&content, 1}, tag_of(Purpose::notice, index));
+  const uint64_t tag = tag_of(Purpose::notice, index);
+  if (host.sign != nullptr) {
+    const QueueHost::Signing signing = host.sign(host.self, notice.id, head, content, tag);
+    if (signing != QueueHost::Signing::unneeded) return signing == QueueHost::Signing::taken;
+  }
+  const spool::StoredHandle stored = spool.store(notice.id, head, {}, {&content, 1}, tag);
   return stored.index != UINT32_MAX;
 }
 

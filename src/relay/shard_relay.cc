@@ -88,6 +88,15 @@ Status ShardRelay::set_up() {
   host.resolve = [](void* self, std::string_view domain) {
     static_cast<ShardRelay*>(self)->domains_->resolve(domain);
   };
+  host.sign = [](void* self, MessageId id, const spool::MessageHead& head, std::string_view content,
+                 uint64_t tag) {
+    using Signing = queue::QueueHost::Signing;
+    auto& relay = *static_cast<ShardRelay*>(self);
+    if (relay.server_ == nullptr) return Signing::unneeded;
+    const server::Server::Own own = relay.server_->sign_own(id, head, content, tag);
+    if (own == server::Server::Own::not_signed) return Signing::unneeded;
+    return own == server::Server::Own::taken ? Signing::taken : Signing::busy;
+  };
   domains_ = std::make_unique<MailDomains>(*loop_, settings_, shared_.exchange, id_);
   queue_ =
       std::make_unique<queue::Queue>(*loop_, *spool_, settings_.queue, id_, settings_.shards, host);
@@ -102,6 +111,10 @@ Status ShardRelay::set_up() {
       this, [](void* self, spool::StoredHandle message, const server::Arrival& arrival) {
         static_cast<ShardRelay*>(self)->take_over(message, arrival);
       });
+  server_->on_own_failed(this, [](void* self, uint64_t tag) {
+    auto& relay = *static_cast<ShardRelay*>(self);
+    relay.queue_->on_spool_done({.what = spool::Done::What::failed, .tag = tag});
+  });
   auto tls = server::make_tls_context(settings_.server.tls, server_->handshake_budget());
   if (!tls) return std::unexpected(tls.error());
   server_->use_ticket_keys(shared_.ticket_keys);

@@ -182,6 +182,7 @@ Status ReceiveBuffers::create(io_uring& ring, uint32_t count, uint32_t size) {
                       errno);
   }
   memory_ = static_cast<std::byte*>(memory);
+  madvise(memory, memory_bytes_, MADV_DONTDUMP);  // passwords and mail of others arrive here
   io_uring_buf_ring_init(shared_);
   io_uring_buf_reg registration{};
   registration.ring_addr = reinterpret_cast<uint64_t>(shared_);

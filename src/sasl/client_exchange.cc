@@ -33,8 +33,6 @@ bool without_controls(std::string_view text) {
 
 }  // namespace
 
-ScramWork::~ScramWork() { wipe(password); }
-
 ScramKeys derive(const ScramWork& work) {
   return derive_scram_keys(work.password, work.salt, work.iterations);
 }
@@ -196,7 +194,7 @@ ClientExchange::Step ClientExchange::scram_server_first(std::string_view challen
 
 ClientExchange::Step ClientExchange::derived(const ScramKeys& keys) {
   RINGMTA_ASSERT(state_ == State::asked && is_scram(mechanism_));
-  wipe(work_.password);
+  work_.password.wipe();
   const bool plus = mechanism_ == Mechanism::scram_sha_256_plus;
   std::string final_message = "c=";
   append_base64(as_bytes(gs2_header_ + (plus ? binding_ : "")), final_message);

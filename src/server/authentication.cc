@@ -23,6 +23,10 @@ constexpr std::string_view kBlocked =
 constexpr std::string_view kBusy = "454 4.7.0 Too many log-ins at once, try again later";
 constexpr std::string_view kSessions = "454 4.7.0 Too many sessions of this user";
 constexpr std::string_view kEnough = "421 4.7.0 Too many failed attempts";
+// With 5xx the client would return the mail that it may send once it has connected and logged in
+// anew.
+constexpr std::string_view kChanged =
+    "421 4.7.0 What you may do here has changed, connect and log in again";
 constexpr uint32_t kFailuresPerSession = 3;
 constexpr Milliseconds kDelayFirst{250};
 
@@ -191,9 +195,14 @@ void Server::Impl::auth_succeeded(Session& session) {
   auth_shared->failures.forget(key);
   ++counters.auth_successes;
   smtp::ServerAccess access = session.machine.access();
+  grant(user, access);
+  session.machine.auth_succeeded(access);
+}
+
+// What a log-in opens.
+void Server::Impl::grant(const sasl::User& user, smtp::ServerAccess& access) {
   access.relay_allowed = true;
   access.ask_sender = !user.senders.empty() || user.messages_per_hour != 0;
-  session.machine.auth_succeeded(access);
 }
 
 void Server::Impl::auth_failed(Session& session) {
@@ -260,7 +269,37 @@ void Server::Impl::forget_login(Session& session) {
   session.login.failures = failures;
 }
 
+// After a reload: would the session be given what it has, if it came now? If so it goes on with
+// what the rules say now.
+bool Server::Impl::still_permitted(Session& session) {
+  const smtp::ServerAccess& before = session.machine.access();
+  smtp::ServerAccess access =
+      access_of(session.peer, session.tls.get(), session.roots == client_roots);
+  Login& login = session.login;
+  if (login.user != nullptr) {
+    if (access.mechanisms.empty() || options.auth.users == nullptr) return false;
+    const sasl::User* user = options.auth.users->find(login.user->name);
+    // Another password makes the old one worthless for those who are in, too.
+    if (user == nullptr || user->verifier != login.user->verifier) return false;
+    RINGMTA_ASSERT(user->usage == login.user->usage);  // where this session is counted
+    login.user = user;
+    login.users = options.auth.users;
+    grant(*user, access);
+  } else if (access.auth_required) {
+    return false;
+  }
+  if (access.tls_required && !access.tls) return false;
+  if (before.relay_allowed && !access.relay_allowed) return false;
+  session.machine.decide_anew(access);
+  return true;
+}
+
 void Server::Impl::judge_sender(Session& session) {
+  if (session.machine.access().rules != options.session.rules && !still_permitted(session)) {
+    ++counters.senders_refused;
+    return session.machine.refuse_sender(kChanged);
+  }
+  if (session.login.user == nullptr) return session.machine.accept_sender();
   const sasl::User& user = *session.login.user;
   if (!user.may_send_as(session.machine.envelope().reverse_path)) {
     ++counters.senders_refused;

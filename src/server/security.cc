@@ -48,22 +48,24 @@ Result<std::shared_ptr<tls::ServerContext>> make_tls_context(const ServerTls& op
   return tls::ServerContext::create(wanted);
 }
 
-// `tls`: with its handshake done; null: clear text.
-smtp::ServerAccess Server::Impl::access_of(const SocketAddress& peer,
-                                           const tls::Session* tls) const {
+// `tls`: with its handshake done; null: clear text. `roots_hold`: those that have verified the
+// client's certificate are still the configured ones.
+smtp::ServerAccess Server::Impl::access_of(const SocketAddress& peer, const tls::Session* tls,
+                                           bool roots_hold) const {
   std::string_view binding;
   if (tls != nullptr && tls->facts().has_exporter) binding = as_text(tls->facts().exporter);
   smtp::ServerAccess access = access_for(peer, binding, tls != nullptr, tls_context != nullptr);
   access.tls_required = options.tls.required;
-  if (tls != nullptr && known_certificate(tls->facts())) {
+  access.rules = options.session.rules;
+  if (tls != nullptr && known_certificate(tls->facts(), roots_hold)) {
     access.relay_allowed = true;
     access.auth_required = false;
   }
   return access;
 }
 
-bool Server::Impl::known_certificate(const tls::Facts& facts) const {
-  if (facts.verified) return true;
+bool Server::Impl::known_certificate(const tls::Facts& facts, bool roots_hold) const {
+  if (facts.verified && roots_hold) return true;
   return std::ranges::any_of(options.tls.client_fingerprints, [&](const std::string& known) {
     return same_fingerprint(known, facts.peer_fingerprint);
   });
@@ -76,6 +78,7 @@ void Server::Impl::begin_tls(Session& session) {
   }
   if (!session.tls_first) session.machine.take_output(session.output);  // "220 Ready", in the clear
   session.tls = std::make_unique<tls::Session>(tls_context);
+  session.roots = client_roots;
   session.handshake_at = loop.now();
   arm_timer(session);
 }

@@ -349,7 +349,10 @@ void Server::reload(const ServerOptions& options) {
   const uint32_t sessions_max = mine.sessions_max;
   std::vector<SocketAddress> listeners = std::move(mine.listeners);
   std::vector<SocketAddress> tls_listeners = std::move(mine.tls.listeners);
+  if (options.tls.client_roots_pem != mine.tls.client_roots_pem) ++impl_->client_roots;
+  const uint32_t rules = mine.session.rules;
   mine = options;
+  mine.session.rules = rules + 1;  // each session's rights are looked at anew, at its next MAIL
   mine.sessions_max = sessions_max;
   mine.listeners = std::move(listeners);
   mine.tls.listeners = std::move(tls_listeners);
@@ -433,6 +436,16 @@ bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing
 
 void Server::sign_with(std::shared_ptr<dkim::KeyRing> keys) {
   impl_->signing.use(impl_->options.dkim, std::move(keys));
+}
+
+Server::Own Server::sign_own(MessageId id, const spool::MessageHead& head, std::string_view content,
+                             uint64_t tag) {
+  return impl_->sign_own(id, head, content, tag);
+}
+
+void Server::on_own_failed(void* self, void (*failed)(void* self, uint64_t tag)) {
+  impl_->owner_of_own = self;
+  impl_->own_failed = failed;
 }
 
 void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHandle message,

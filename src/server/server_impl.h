@@ -43,8 +43,9 @@ struct Server::Impl {
   Monotonic deadline(const Session& session) const;
 
   // security.cc
-  smtp::ServerAccess access_of(const SocketAddress& peer, const tls::Session* tls) const;
-  bool known_certificate(const tls::Facts& facts) const;
+  smtp::ServerAccess access_of(const SocketAddress& peer, const tls::Session* tls,
+                               bool roots_hold = true) const;
+  bool known_certificate(const tls::Facts& facts, bool roots_hold) const;
   void begin_tls(Session& session);
   void take_sealed(Session& session, Bytes data);
   void handshaken(Session& session);
@@ -70,6 +71,8 @@ struct Server::Impl {
   void forget_login(Session& session);
   bool blocked(uint64_t key, uint32_t failures_max) const;
   bool user_is_blocked(const Session& session) const;
+  static void grant(const sasl::User& user, smtp::ServerAccess& access);
+  bool still_permitted(Session& session);
   void judge_sender(Session& session);
   static const sasl::User* user_of(const Session& session);
 
@@ -90,6 +93,8 @@ struct Server::Impl {
   // signed_mail.cc
   bool sign(Session& session, Session::Pending& pending, Signing::Ended message);
   bool store_signed();
+  Own sign_own(MessageId id, const spool::MessageHead& head, std::string_view content,
+               uint64_t tag);
 
   shard::Loop& loop;
   spool::Spool& spool;
@@ -104,6 +109,7 @@ struct Server::Impl {
   smtp::DateCache dates;
 
   std::shared_ptr<tls::ServerContext> tls_context;  // null: TLS is not offered
+  uint32_t client_roots = 0;                        // number of the roots for client certificates
   tls::TicketKeys ticket_keys;
   tls::HandshakeBudget budget;
   uint64_t budget_turn = 0;  // in which it was filled
@@ -120,6 +126,8 @@ struct Server::Impl {
 
   void* taker = nullptr;
   void (*take)(void* self, spool::StoredHandle message, const Arrival& arrival) = nullptr;
+  void* owner_of_own = nullptr;
+  void (*own_failed)(void* self, uint64_t tag) = nullptr;
   ServerCounters counters;
   Signing signing{spool, counters};
   bool stopping = false;

@@ -86,6 +86,7 @@ struct Session {
 
   std::unique_ptr<tls::Session> tls;  // null: clear text, so far
   bool tls_first = false;             // TLS from the first octet
+  uint32_t roots = 0;                 // Impl::client_roots when TLS began
   bool goodbye_said = false;          // close_notify
 
   Monotonic active_at{};  // something arrived, or a reply left

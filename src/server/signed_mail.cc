@@ -25,6 +25,20 @@ bool Server::Impl::sign(Session& session, Session::Pending& pending, Signing::En
   return true;
 }
 
+Server::Own Server::Impl::sign_own(MessageId id, const spool::MessageHead& head,
+                                   std::string_view content, uint64_t tag) {
+  if (!signing.on()) return Own::not_signed;
+  if (signing.full()) return Own::busy;
+  std::unique_ptr<SigningArrival> arrival = signing.begin();
+  arrival->hasher.append(content);
+  Signing::Ended message{.id = id, .tag = tag, .head = head, .trace = {}, .pieces = {&content, 1}};
+  message.own = true;
+  uint64_t round = 0;
+  const Signing::Verdict verdict =
+      signing.end(std::move(arrival), message, head.info.arrival, round);
+  return verdict == Signing::Verdict::waits ? Own::taken : Own::not_signed;
+}
+
 // A slice of signing, and what it finished into the open batch. True: more wait.
 bool Server::Impl::store_signed() {
   const bool more = signing.run();
@@ -41,8 +55,10 @@ bool Server::Impl::store_signed() {
             ? spool.store_gathered(job->id, head, job->trace, job->gathered, job->tag)
             : spool.store(job->id, head, job->trace, {&content, 1}, job->tag);
     job->gathered = nullptr;
-    // Where the spool accepts messages and did not take this one, it is the message's size.
-    if (stored.index == UINT32_MAX) {
+    if (stored.index == UINT32_MAX && job->own) {
+      own_failed(owner_of_own, job->tag);
+    } else if (stored.index == UINT32_MAX) {
+      // Where the spool accepts messages and did not take this one, it is the message's size.
       settle(job->tag, spool.accepting() ? Session::Pending::State::too_large
                                          : Session::Pending::State::failed);
     }

@@ -25,6 +25,7 @@ Signing::~Signing() {
   for (Jobs& jobs : rounds_) {
     while (SigningJob* job = jobs.pop_front()) release(job);
   }
+  while (SigningJob* job = own_.pop_front()) release(job);
   while (SigningJob* job = signed_.pop_front()) release(job);
 }
 
@@ -65,14 +66,20 @@ Signing::Verdict Signing::end(std::unique_ptr<SigningArrival> arrival, const End
     verdict = Verdict::not_signed;
   } else if (!prepare(*arrival, message, now, *job)) {
     ++counters_.dkim_failures;
-    verdict = on_failure_ == dkim::OnFailure::refuse ? Verdict::unsignable : Verdict::not_signed;
+    const bool refuse = on_failure_ == dkim::OnFailure::refuse && !message.own;
+    verdict = refuse ? Verdict::unsignable : Verdict::not_signed;
   }
   if (verdict == Verdict::waits) {
     job->ring = arrival->ring;
     fill(message, *job);
-    round = std::max(round_, round + 1);
-    RINGMTA_ASSERT(round - round_ < kRounds);
-    rounds_[round % kRounds].push_back(*job);
+    if (message.own) {
+      own_.push_back(*job);
+      ++own_waiting_;
+    } else {
+      round = std::max(round_, round + 1);
+      RINGMTA_ASSERT(round - round_ < kRounds);
+      rounds_[round % kRounds].push_back(*job);
+    }
     counters_.dkim_waiting = ++waiting_;
   } else {
     release(job);
@@ -116,6 +123,7 @@ bool Signing::prepare(SigningArrival& arrival, const Ended& message, WallTime no
 void Signing::fill(const Ended& message, SigningJob& job) {
   job.id = message.id;
   job.tag = message.tag;
+  job.own = message.own;
   job.envelope.begin(message.head.envelope);
   for (const smtp::RecipientView& one : message.head.envelope.recipients) job.envelope.add(one);
   job.client = message.head.info.client;
@@ -156,7 +164,10 @@ void Signing::release(SigningJob* job) {
 
 SigningJob* Signing::next() {
   if (waiting_ == 0) return nullptr;
-  while (rounds_[round_ % kRounds].empty()) ++round_;
+  if (waiting_ > own_waiting_ && !own_turn_) {
+    for (; rounds_[round_ % kRounds].empty(); ++round_) own_turn_ = own_waiting_ > 0;
+  }
+  if (own_turn_ || waiting_ == own_waiting_) return own_.front();
   return rounds_[round_ % kRounds].front();
 }
 
@@ -169,6 +180,10 @@ bool Signing::run() {
     if (job->made < job->signers.size() && !job->failed) continue;
     job->link.unlink();
     counters_.dkim_waiting = --waiting_;
+    if (job->own) {
+      --own_waiting_;
+      own_turn_ = false;
+    }
     if (!job->signatures.empty() && !job->failed) ++counters_.dkim_messages;
     job->trace.insert(0, job->signatures);
     signed_.push_back(*job);
@@ -188,7 +203,7 @@ void Signing::sign_one(SigningJob& job) {
   log(LogLevel::error, "DKIM: message {} and the key of {} with selector {}: {}",
       view(to_text(job.id)), signer.options().domain, signer.options().selector,
       fine.error().message);
-  job.failed = on_failure_ == dkim::OnFailure::refuse;
+  job.failed = on_failure_ == dkim::OnFailure::refuse && !job.own;
 }
 
 SigningJob* Signing::take_signed() { return signed_.pop_front(); }

@@ -6,7 +6,8 @@
 // arrives, the fields of its signatures are written when it ends, and then it waits here. Each turn
 // of the loop signs for one slice, so whatever else the shard serves waits that much longer at
 // most. Those that wait are served by turns of their sessions: a session with one message does not
-// wait behind all that another has pipelined.
+// wait behind all that another has pipelined. The relay's own messages (DSNs) have the turns of one
+// session, so that a flood of them does not keep new mail waiting.
 //
 // The slice is counted in what each key is known to take (Key::signing_time_us), not by a clock:
 // the same mail is signed in the same turns wherever it runs, in the simulator too.
@@ -41,6 +42,7 @@ struct SigningJob {
   std::string content;  // whole, in wire form; or
   spool::Gathering* gathered = nullptr;
   bool failed = false;  // to be refused
+  bool own = false;     // the relay's
 
   std::shared_ptr<dkim::KeyRing> ring;  // keeps the signers
   std::vector<dkim::Signer*> signers;
@@ -84,6 +86,7 @@ class Signing final {
     std::span<const std::string_view> pieces;  // the content, or
     spool::Gathering* gathered = nullptr;      // (taken over with it)
     uint64_t octets = 0;
+    bool own = false;  // the relay's: never refused, at worst it goes unsigned
   };
   // `round`: what this keeps in the session.
   Verdict end(std::unique_ptr<SigningArrival> arrival, const Ended& message, WallTime now,
@@ -113,8 +116,11 @@ class Signing final {
 
   std::array<Jobs, kRounds> rounds_;  // jobs of round n at n % kRounds
   uint64_t round_ = 1;                // being served
+  Jobs own_;                          // the relay's, one of them between two rounds
+  bool own_turn_ = false;
   Jobs signed_;
-  size_t waiting_ = 0;   // jobs without all their signatures
+  size_t waiting_ = 0;  // jobs without all their signatures
+  size_t own_waiting_ = 0;
   uint64_t octets_ = 0;  // of contents kept here
   std::vector<std::unique_ptr<SigningJob>> spare_jobs_;
   std::vector<std::unique_ptr<SigningArrival>> spare_arrivals_;

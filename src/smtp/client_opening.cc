@@ -130,6 +130,8 @@ void ClientSession::authenticate(std::string_view mechanism,
   RINGMTA_ASSERT(state_ == State::owner && tell_opening_ == Action::more);
   std::string& line = text();
   const size_t begin = line.size();
+  // A text that grows would leave a copy of the secret behind.
+  line.reserve(begin + mechanism.size() + (initial ? initial->size() : 0) + 16);
   line += "AUTH ";
   line += mechanism;
   if (initial) {
@@ -147,6 +149,7 @@ void ClientSession::answer(std::string_view base64) {
   RINGMTA_ASSERT(state_ == State::owner && tell_opening_ == Action::more);
   std::string& line = text();
   const size_t begin = line.size();
+  line.reserve(begin + base64.size() + 2);
   line += base64;
   line += "\r\n";
   has_secret_[writing_] = true;

@@ -162,11 +162,16 @@ void ServerSession::on_mail(std::string_view arguments) {
   declared_size_ = facts.size;
   mail_given_ = true;
   ++transactions_;
-  if (access_.ask_sender) {
+  if (access_.ask_sender || access_.rules != options_.rules) {
     sender_due_ = true;
   } else {
     reply("250 2.1.0 Ok");
   }
+}
+
+void ServerSession::decide_anew(const ServerAccess& access) {
+  RINGMTA_ASSERT(state_ == State::sender && access.tls == access_.tls);
+  access_ = access;
 }
 
 void ServerSession::accept_sender() {

@@ -9,6 +9,7 @@
 
 #include "certificate.h"
 #include "library.h"
+#include "ringmta/base/hidden_memory.h"
 #include "ringmta/tls/context.h"
 #include "session_cache.h"
 #include "ticket_sealer.h"
@@ -23,9 +24,13 @@ struct ContextDeleter {
 using LibraryContext = std::unique_ptr<WOLFSSL_CTX, ContextDeleter>;
 
 // Plaintext of the record just opened, or of small pieces about to be sealed together.
-using RecordMemory = std::unique_ptr<std::byte[]>;
+struct HiddenDeleter {
+  void operator()(std::byte* memory) const { hidden_free(memory); }
+};
+using RecordMemory = std::unique_ptr<std::byte[], HiddenDeleter>;
+RecordMemory new_record();
 
-struct ServerContext::Impl final {
+struct ServerContext::Impl final : Hidden {
   struct Choice {
     Certificate certificate;
     LibraryContext context;  // a certificate each
@@ -36,20 +41,20 @@ struct ServerContext::Impl final {
   bool has_client_roots = false;
   bool channel_binding = false;
   HandshakeBudget* budget = nullptr;
-  RecordMemory record = std::make_unique<std::byte[]>(kRecordSizeMax);
+  RecordMemory record = new_record();
 
   // For a client that asks for `server_name` (or not) and can verify ECDSA (or not).
   WOLFSSL_CTX* choose(std::string_view server_name, bool ecdsa) const;
 };
 
-struct ClientContext::Impl final {
+struct ClientContext::Impl final : Hidden {
   explicit Impl(uint32_t sessions_max) : sessions(sessions_max) {}
   LibraryContext context;
   uint32_t roots = 0;
   bool channel_binding = false;
   HandshakeBudget* budget = nullptr;
   SessionCache sessions;
-  RecordMemory record = std::make_unique<std::byte[]>(kRecordSizeMax);
+  RecordMemory record = new_record();
 };
 
 // Reading of configured material, for both sides. Errors name `text.name`.

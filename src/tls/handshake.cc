@@ -6,6 +6,7 @@
 #include <wolfssl/error-ssl.h>
 
 #include "ringmta/base/assert.h"
+#include "ringmta/base/wipe_stack.h"
 #include "session_impl.h"
 
 namespace ringmta::tls {
@@ -97,6 +98,7 @@ Session::Action Session::Impl::handshake() {
   // A step is what made a flight, or ended it all; a call for the next few octets costs nothing.
   const bool worked = code == WOLFSSL_SUCCESS || transport.output.size() != output_before;
   if (steps != nullptr && worked) --steps->left;
+  if (worked) wipe_stack();
   if (code == WOLFSSL_SUCCESS) {
     state = State::open;
     note_facts();

@@ -5,15 +5,29 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/version.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
+#include <wolfssl/wolfcrypt/memory.h>
 
+#include "context_impl.h"
 #include "ringmta/base/assert.h"
 #include "ringmta/tls/context.h"
 
 namespace ringmta::tls {
 
+namespace {
+// Before anything is allocated. Keys, secrets of sessions and plaintext are in what the library
+// allocates, so no core dump has any of it. (dkim/key.cc sets the same.)
+const bool kHidden = wolfSSL_SetAllocators(hidden_allocate, hidden_free, hidden_resize) == 0;
+}  // namespace
+
 void start_library() {
-  static const bool started = wolfSSL_Init() == WOLFSSL_SUCCESS;
+  static const bool started = kHidden && wolfSSL_Init() == WOLFSSL_SUCCESS;
   RINGMTA_ASSERT(started);
+}
+
+RecordMemory new_record() {
+  auto* memory = static_cast<std::byte*>(hidden_allocate(kRecordSizeMax));
+  RINGMTA_ASSERT(memory != nullptr);
+  return RecordMemory(memory);
 }
 
 std::string library_name() { return std::string("wolfSSL ") + wolfSSL_lib_version(); }

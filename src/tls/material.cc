@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "context_impl.h"
+#include "ringmta/base/wipe_stack.h"
 
 namespace ringmta::tls {
 namespace {
@@ -91,7 +92,7 @@ Status use_certificate(WOLFSSL_CTX* context, const CertificateText& text) {
   if (code != WOLFSSL_SUCCESS) {
     return fail(fmt::format("{}: the certificate cannot be used: {}", text.name, words_for(code)));
   }
-  if (text.key_pem.find("ENCRYPTED") != std::string::npos) {
+  if (text.key_pem.view().find("ENCRYPTED") != std::string_view::npos) {
     return fail(
         fmt::format("{}: the key is encrypted with a pass phrase; the relay needs it in the "
                     "clear: openssl pkey -in KEY -out NEW",
@@ -104,7 +105,9 @@ Status use_certificate(WOLFSSL_CTX* context, const CertificateText& text) {
     return fail(fmt::format("{}: the private key cannot be read (RSA or ECDSA in PEM is expected)",
                             text.name));
   }
-  if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS) {
+  code = wolfSSL_CTX_check_private_key(context);
+  wipe_stack();
+  if (code != WOLFSSL_SUCCESS) {
     return fail(fmt::format("{}: the private key does not belong to the certificate", text.name));
   }
   return {};

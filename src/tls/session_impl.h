@@ -15,7 +15,7 @@ struct LibrarySessionDeleter {
   void operator()(WOLFSSL* session) const { wolfSSL_free(session); }
 };
 
-struct Session::Impl final {
+struct Session::Impl final : Hidden {
   enum class State : uint8_t {
     hello,  // server: the ClientHello is coming in, there is no library session yet
     handshake,
@@ -34,8 +34,9 @@ struct Session::Impl final {
   std::shared_ptr<ClientContext> client;
   std::unique_ptr<WOLFSSL, LibrarySessionDeleter> library;
   Transport transport;
-  std::string kept;       // plaintext given back by unread()
-  std::string handed;     // the same, handed out again
+  using Plaintext = std::basic_string<char, std::char_traits<char>, HiddenAllocator<char>>;
+  Plaintext kept;         // given back by unread()
+  Plaintext handed;       // the same, handed out again
   std::string name;       // client: of the peer; server: what the client asked for
   std::string cache_key;  // client; empty: this session is not remembered
   std::string peer_fingerprint;

@@ -409,6 +409,32 @@ def test_a_reload_brings_new_users_and_bad_lines_change_nothing(lab):
     equal(Raw(relay).ask(plain("eve", "apple"))[:9], "235 2.7.0", "as before")
 
 
+def test_a_reload_takes_rights_from_sessions_that_are_open(lab):
+    for name in ("ann", "bob", "eve"):
+        add_user(lab, name)
+    relay = relay_with_users(lab, 'delay_max = "0s"')
+    ann, bob, eve = Raw(relay), Raw(relay), Raw(relay)
+    for client, name in ((ann, "ann"), (bob, "bob"), (eve, "eve")):
+        equal(client.ask(plain(name, PASSWORD))[:9], "235 2.7.0", name)
+        equal(client.ask(b"MAIL FROM:<x@load.test>\r\n")[:9], "250 2.1.0", name)
+    for client in (bob, eve):
+        client.ask(b"RSET\r\n")
+    users = lab.directory / "users"
+    users.write_text("".join(line + (":senders=@bob.test" if line.startswith("bob:") else "") + "\n"
+                             for line in users.read_text().splitlines() if not line.startswith("ann:")))
+    add_user(lab, "eve", "another")
+    relay.command("reload", "--socket", str(relay.control))
+    for line in (b"RCPT TO:<y@sink.test>\r\n", b"DATA\r\n", b"Subject: begun before\r\n\r\nx\r\n.\r\n"):
+        last = ann.ask(line)
+    equal(last[:9], "250 2.0.0", "what was begun is finished")
+    equal(ann.ask(b"MAIL FROM:<x@load.test>\r\n")[:9], "421 4.7.0", "who is gone")
+    equal(ann.reply(), "closed", "the connection")
+    equal(bob.ask(b"MAIL FROM:<x@load.test>\r\n")[:9], "553 5.7.1", "another sender than bob's")
+    equal(bob.ask(b"MAIL FROM:<x@bob.test>\r\n")[:9], "250 2.1.0", "bob's")
+    equal(eve.ask(b"MAIL FROM:<x@load.test>\r\n")[:9], "421 4.7.0", "who came with the old password")
+    equal(Raw(relay).ask(plain("eve", "another"))[:9], "235 2.7.0", "the new one")
+
+
 def test_who_guesses_waits_and_is_blocked_for_a_while(lab):
     add_user(lab, "ann")
     relay = relay_with_users(lab, "failures_max = 4", 'block_for = "3s"', 'delay_max = "1s"')

@@ -244,6 +244,50 @@ def test_signatures_outlive_kill_nine(lab):
         equal(judge.verify(message), ["pass"], name)
 
 
+def test_notifications_of_the_relay_are_signed(lab):
+    """By the key of their From's domain, or one for all; not by one that is for some tenants. Judged by dkimpy, after a
+    restart, too."""
+    own, every = Key(lab, "relay.test", "own", RSA2048), Key(lab, "esp.test", "all", ED25519, 'from = ["*"]')
+    tenant = Key(lab, "relay.test", "tenant", ED25519, 'tenants = ["acme"]')
+    rules = lab.directory / "rules.toml"
+    rules.write_text('[[rule]]\nphase = "rcpt"\ndomain = "refused.test"\nreply = "550 5.1.1 nobody"\n')
+    port = free_port()
+    relay = lab.relay([f"127.0.0.1:{port}"], shards=2, sections="".join(key.toml for key in (own, every, tenant)))
+    client = Client(relay)
+    for number in range(20):
+        client.say(b"MAIL FROM:<sender%d@sink.test> RET=%s\r\nRCPT TO:<bob@refused.test>\r\nDATA"
+                   % (number, [b"HDRS", b"FULL"][number % 2]))
+        client.socket.sendall(simple("a@example.com", b"X-Odd: \t x \r\n").replace(b"\r\nbody", b"\r\n..\r\nbody")
+                              + b".\r\n")
+        client.finish()
+    client.close()
+    sink = lab.sink("--replies", rules, record=True, port=port)
+    found = arrived(sink, 20)
+    judge = verifiers.DkimPy(records(own, every))
+    for name, message in found.items():
+        check(name.startswith("sender"), name)
+        equal(signatures(message), [("relay.test", "own"), ("esp.test", "all")], name)
+        check(b"\r\nFrom: Mail Delivery System <MAILER-DAEMON@relay.test>\r\n" in message, message[:2000])
+        equal(judge.verify(message), ["pass", "pass"], f"{name}: {message[:3000]!r}")
+        check(judge.verify(message.replace(b"Action: failed", b"Action: delayed")) != ["pass", "pass"], "changed")
+    judge.close()
+    relay.wait_for_total("queue", "dsns", 20)
+    equal(relay.total("server", "dkim_failures"), 0, "failures")
+    until(lambda: relay.total("queue", "messages") == 0, "an empty queue")
+
+
+def test_notifications_go_unsigned_without_a_key(lab):
+    rules = lab.directory / "rules.toml"
+    rules.write_text('[[rule]]\nphase = "rcpt"\ndomain = "refused.test"\nreply = "550 5.1.1 nobody"\n')
+    sink = lab.sink("--replies", rules, record=True)
+    relay = lab.relay([sink.address()], sections=Key(lab, "example.com", "other", ED25519).toml)
+    client = Client(relay)
+    client.say(b"MAIL FROM:<sender@sink.test>\r\nRCPT TO:<bob@refused.test>\r\nDATA")
+    client.socket.sendall(simple("a@example.com") + b".\r\n")
+    client.finish()
+    equal(signatures(arrived(sink, 1)["sender"]), [], "the notification")
+
+
 def test_check_asks_the_dns(lab):
     right, wrong = Key(lab, "example.com", "right", RSA2048), Key(lab, "example.com", "wrong", ED25519)
     missing = Key(lab, "example.com", "missing", RSA2048)

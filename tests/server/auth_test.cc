@@ -259,19 +259,100 @@ TEST_F(Auth, MessagesOfAUser) {
   EXPECT_EQ(stored.size(), 2U);
 }
 
-TEST_F(Auth, AReloadChangesWhoMayComeAndDropsNobody) {
+TEST_F(Auth, AReloadChangesWhoMayComeAndTheOthersGoOn) {
   add_user("alice", "pencil");
+  add_user("carol", "eraser");
   start();
-  Client& client = logged_in("alice", "pencil");
+  Client& client = logged_in("carol", "eraser");
   file.clear();
+  add_user("carol", "eraser", "tenant=acme");
   add_user("bob", "rubber");
   server->reload(options);
   client.say(message("still here"));
   hears(client, "250 2.0.0 Ok: queued as");
-  EXPECT_EQ(stored.at(0).info.user, "alice");
+  EXPECT_EQ(stored.at(0).info.user, "carol");
+  EXPECT_EQ(stored.at(0).info.tenant, "acme");
   Client& next = greeted(kOther);
   EXPECT_EQ(ask(next, plain("alice", "pencil")).substr(0, 9), kWrong);
   EXPECT_EQ(ask(next, plain("bob", "rubber")).substr(0, 9), kRight);
+}
+
+// The message begun before the reload is finished; the session ends at its next MAIL.
+TEST_F(Auth, ARemovedUserIsOutAtTheNextMail) {
+  add_user("alice", "pencil");
+  add_user("bob", "rubber", "sessions=1");
+  start();
+  Client& client = logged_in("alice", "pencil");
+  Client& bob = logged_in("bob", "rubber");
+  client.say("MAIL FROM:<a@b.example>\r\n");
+  hears(client, "250 2.1.0");
+  file.clear();
+  add_user("carol", "eraser");
+  server->reload(options);
+  client.say("RCPT TO:<b@c.example>\r\nDATA\r\na\r\n.\r\nNOOP\r\n");
+  hears(client, "250 2.0.0 Ok\r\n");
+  EXPECT_EQ(stored.size(), 1U);
+  client.say(message("too late"));
+  gone(client);
+  EXPECT_NE(client.heard.find("421 4.7.0 What you may do here has changed"), std::string::npos);
+  EXPECT_EQ(stored.size(), 1U);
+  EXPECT_EQ(ask(bob, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "421 4.7.0");
+  EXPECT_EQ(server->counters().senders_refused, 2U);
+  // Nobody counts as logged in any more: the one session that bob may have is free again.
+  add_user("bob", "rubber", "sessions=1");
+  server->reload(options);
+  logged_in("bob", "rubber");
+}
+
+TEST_F(Auth, AnotherPasswordEndsSessionsMadeWithTheOldOne) {
+  add_user("alice", "pencil");
+  start();
+  Client& client = logged_in("alice", "pencil");
+  file.clear();
+  add_user("alice", "rubber");
+  server->reload(options);
+  EXPECT_EQ(ask(client, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "421 4.7.0");
+  gone(client);
+  EXPECT_EQ(ask(greeted(kStranger), plain("alice", "rubber")).substr(0, 9), kRight);
+}
+
+TEST_F(Auth, LoweredRightsHoldAtTheNextMail) {
+  add_user("frank", "pencil");
+  start();
+  Client& client = logged_in("frank", "pencil");
+  EXPECT_EQ(ask(client, "MAIL FROM:<a@two.example>\r\n").substr(0, 9), "250 2.1.0");
+  EXPECT_EQ(ask(client, "RSET\r\n").substr(0, 3), "250");
+  file.clear();
+  add_user("frank", "pencil", "senders=@one.example messages_per_hour=1");
+  server->reload(options);
+  EXPECT_EQ(ask(client, "MAIL FROM:<a@two.example>\r\n").substr(0, 9), "553 5.7.1");
+  client.heard.clear();
+  client.say(message("mine"));
+  hears(client, "250 2.0.0 Ok: queued as");
+  EXPECT_EQ(ask(client, "MAIL FROM:<a@one.example>\r\n").substr(0, 9), "450 4.7.1");
+  // And raised ones, too.
+  file.clear();
+  add_user("frank", "pencil");
+  server->reload(options);
+  EXPECT_EQ(ask(client, "MAIL FROM:<a@two.example>\r\n").substr(0, 9), "250 2.1.0");
+}
+
+TEST_F(Auth, RightsByNetworkGoWithAReloadToo) {
+  add_user("alice", "pencil");
+  options.relay_networks = {*Network::parse("198.51.100.0/24")};
+  start();
+  Client& trusted = greeted(kClient);
+  Client& exempt = logged_in("alice", "pencil");
+  EXPECT_EQ(ask(trusted, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "250 2.1.0");
+  EXPECT_EQ(ask(trusted, "RSET\r\n").substr(0, 3), "250");
+  server->reload(options);  // nothing has changed
+  EXPECT_EQ(ask(trusted, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "250 2.1.0");
+  EXPECT_EQ(ask(trusted, "RSET\r\n").substr(0, 3), "250");
+  options.relay_networks = {*Network::parse("192.0.2.0/24")};
+  options.auth.clear_networks.clear();
+  server->reload(options);
+  EXPECT_EQ(ask(trusted, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "421 4.7.0");
+  EXPECT_EQ(ask(exempt, "MAIL FROM:<a@b.example>\r\n").substr(0, 9), "421 4.7.0");
 }
 
 TEST_F(Auth, ClientsThatLeaveInTheMiddle) {

@@ -198,6 +198,32 @@ TEST_F(SigningTest, SessionsTakeTurns) {
   EXPECT_LE(place, before + 10 + 8);  // eight: signed while it was on its way
 }
 
+// Forty notifications wait; a session's message goes before all but the one whose turn it is.
+TEST_F(SigningTest, TheRelaysOwnMessagesHaveTheTurnsOfOneSession) {
+  constexpr uint64_t kOwnTag = 1ULL << 63;
+  key("rsa.pem", "s");
+  start_signing();
+  Client& client = greeted();
+  turns_take_time();
+  const smtp::RecipientView recipient{"a@one.example", {}, 0};
+  spool::MessageHead head;
+  head.envelope.recipients = {&recipient, 1};
+  head.info.is_dsn = true;
+  for (uint64_t i = 0; i < 40; ++i) {
+    const std::string content = "From: <daemon@signed.example>\r\n\r\nreturned\r\n.\r\n";
+    ASSERT_EQ(server->sign_own(spool->next_id(), head, content, kOwnTag | i), Server::Own::taken);
+  }
+  EXPECT_EQ(server->sign_own(spool->next_id(), head, "From: a@b.example\r\n\r\n.\r\n", kOwnTag),
+            Server::Own::not_signed);
+  client.say(mail("a@signed.example"));
+  ASSERT_GT(turns_until([&] { return client.count("250 2.0.0 Ok: queued") == 1; }), 0U);
+  EXPECT_GT(server->counters().dkim_waiting, 10U) << "it waited for all the notifications";
+  turns_take_no_time();
+  ASSERT_TRUE(run([&] { return stored.size() == 41; }));
+  for (const Stored& one : stored) EXPECT_EQ(signatures_on(one), 1U) << one.wire;
+  EXPECT_EQ(server->counters().dkim_waiting, 0U);
+}
+
 TEST_F(SigningTest, ReplyOrderIsThatOfTheMessagesSignedOrNot) {
   key("rsa.pem", "s");
   start_signing();

@@ -69,6 +69,11 @@ struct QueueHost {
   // one. False: it is still in use here (connections, borrowed jobs), ask again later. Null: sites
   // are never forgotten.
   bool (*site_gone)(void* self, SiteId site) = nullptr;
+  // A DSN on its way into the spool. `taken`: it is stored with this tag when it has its
+  // signatures, and the spool's Done comes to on_spool_done() as ever. Null: none is signed.
+  enum class Signing : uint8_t { unneeded, taken, busy };
+  Signing (*sign)(void* self, MessageId id, const spool::MessageHead& head,
+                  std::string_view content, uint64_t tag) = nullptr;
 };
 
 // What a domain without a route turned out to be.

@@ -41,15 +41,9 @@ struct ClientLogin {
 
 // What derive() needs. Holds the password.
 struct ScramWork {
-  std::string password;  // prepared
+  SecretText password;  // prepared
   std::string salt;
   uint32_t iterations = 0;
-  ScramWork() = default;
-  ScramWork(const ScramWork&) = default;
-  ScramWork(ScramWork&&) = default;
-  ScramWork& operator=(const ScramWork&) = default;
-  ScramWork& operator=(ScramWork&&) = default;
-  ~ScramWork();
 };
 ScramKeys derive(const ScramWork& work);  // on any thread
 

@@ -14,13 +14,14 @@
 #include <string_view>
 
 #include "ringmta/base/bytes.h"
+#include "ringmta/base/hidden_memory.h"
 
 namespace ringmta::sasl {
 
 using ScramKey = std::array<std::byte, 32>;
 
 // What a client proves itself and checks its server with. Overwritten when given up.
-struct ScramKeys {
+struct ScramKeys : Hidden {
   ScramKey client{};
   ScramKey server{};
   ScramKeys() = default;

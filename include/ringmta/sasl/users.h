@@ -44,6 +44,7 @@ struct ScramVerifier {
   uint32_t iterations = kIterationsDefault;
   ScramKey stored{};
   ScramKey server{};
+  bool operator==(const ScramVerifier&) const = default;
 };
 ScramVerifier make_verifier(std::string_view prepared_password, std::string_view salt,
                             uint32_t iterations);

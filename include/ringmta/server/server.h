@@ -50,7 +50,8 @@ struct ServerCounters {
   uint64_t auth_failures = 0;    // 535: wrong name, password or proof
   uint64_t auth_blocked = 0;     // 454: after too many failures
   uint64_t auth_deferred = 0;    // 454: too many sessions of the user, or log-ins at once
-  uint64_t senders_refused = 0;  // at MAIL: not the user's to use, or too many messages this hour
+  uint64_t senders_refused = 0;  // at MAIL: not the user's to use, too many messages this hour, or
+                                 // the session's rights went with a reload
   uint64_t dkim_messages = 0;    // signed
   uint64_t dkim_signatures = 0;  // made; more than one a message where several keys are for it
   uint64_t dkim_failures = 0;    // messages, or signatures, that could not be made
@@ -107,6 +108,13 @@ class Server final {
   void reload(const ServerOptions& options);
   // Messages that begin from now on are signed with these keys, as options.dkim says; null: not.
   void sign_with(std::shared_ptr<dkim::KeyRing> keys);
+  // A message of the relay itself, to be signed like mail that comes in. Taken: it goes into the
+  // spool with that tag as soon as it is signed; where the spool does not take it, `failed` says
+  // so.
+  enum class Own : uint8_t { not_signed, taken, busy };
+  Own sign_own(MessageId id, const spool::MessageHead& head, std::string_view content,
+               uint64_t tag);
+  void on_own_failed(void* self, void (*failed)(void* self, uint64_t tag));
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
   void abort_all();

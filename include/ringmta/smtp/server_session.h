@@ -59,6 +59,8 @@ struct ServerOptions {
   bool smtputf8 = true;
   bool eight_bit = true;
   bool dsn = true;
+  uint32_t rules = 0;  // number of the rules that ServerAccess came from; when it has changed, the
+                       // next MAIL asks the owner (Action::sender) what they say now
 };
 
 // What one client may do and is offered, beyond ServerOptions. The owner decides it by listener and
@@ -71,6 +73,7 @@ struct ServerAccess {
   bool auth_required = false;   // until the client has authenticated, MAIL gets 530 5.7.0
   bool auth_after_tls = false;  // AUTH is not offered, but will be over TLS: 538 5.7.11 until then
   bool ask_sender = false;      // tell Action::sender at each MAIL
+  uint32_t rules = 0;           // ServerOptions::rules when this was decided
   // What AUTH offers, as EHLO lists it: "PLAIN SCRAM-SHA-256"; empty: no AUTH. Outlives the
   // session.
   std::string_view mechanisms{};
@@ -94,8 +97,9 @@ class ServerSession final {
     auth_response,  // the response to a challenge, decoded, is `body`; answer likewise
     auth_cancel,    // the client gave up, or sent no base64: drop the exchange, there is nothing to
                     // answer
-    sender,         // MAIL was acceptable (only with ServerAccess::ask_sender): envelope() has the
-                    // reverse-path; answer by accept_sender() or refuse_sender() before step()
+    sender,         // MAIL was acceptable (only with ServerAccess::ask_sender, or after a change of
+                    // rules): envelope() has the reverse-path; answer by accept_sender() or
+                    // refuse_sender() before step()
     message_begin,  // DATA or first BDAT was acceptable: answer by accept_message() or
                     // refuse_message() before step()
     body,           // store `body`; it is valid until the next step()
@@ -141,6 +145,7 @@ class ServerSession final {
   void auth_succeeded(const ServerAccess& access);  // 235 2.7.0; what holds from now on
   void auth_failed(std::string_view reply);         // "535 5.7.8 ...", "454 4.7.0 ..."; 421 closes
 
+  void decide_anew(const ServerAccess& access);  // before either of the two: what holds from now on
   void accept_sender();
   void refuse_sender(std::string_view reply);  // "553 5.7.1 ..."
 

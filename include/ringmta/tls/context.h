@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ringmta/base/hidden_memory.h"
 #include "ringmta/base/result.h"
 #include "ringmta/tls/tickets.h"
 
@@ -26,14 +27,14 @@ namespace ringmta::tls {
 // the mail of the others. The shard fills it each turn, sessions take from it, and yield when it is
 // empty.
 struct HandshakeBudget {
-  static constexpr uint32_t kStepsDefault = 16;
+  static constexpr uint32_t kStepsDefault = 4;
   uint32_t left = kStepsDefault;
 };
 
 struct CertificateText {
   std::string name;       // for messages: where it is from
   std::string chain_pem;  // the certificate, then its intermediates
-  std::string key_pem;    // RSA or ECDSA, not encrypted
+  SecretText key_pem;     // RSA or ECDSA, not encrypted
 };
 
 // What an operator should know of a certificate that can be used all the same: that it has ended,

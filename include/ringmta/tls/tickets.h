@@ -10,6 +10,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include "ringmta/base/hidden_memory.h"
 
 namespace ringmta::tls {
 
@@ -35,7 +38,8 @@ class TicketKeys final {
   const Key* find(const std::byte* name) const;
 
  private:
-  std::array<Key, kKept> keys_{};
+  using Keys = std::vector<Key, HiddenAllocator<Key>>;
+  Keys keys_ = Keys(kKept);
   size_t count_ = 0;
 };
 
