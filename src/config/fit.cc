@@ -45,10 +45,10 @@ void share_out_open_files(Settings& settings, const Machine& machine) {
   uint32_t& out = settings.client.connections_max;
   if (uint64_t{in} + out <= share) return;
   // Questions to the DNS are short; connections carry many messages, sessions often one.
-  const auto dns = std::max<uint32_t>(4, static_cast<uint32_t>(share / 16));
-  settings.io.datagrams_max = std::min(settings.io.datagrams_max, dns);
-  const auto streams =
-      static_cast<uint32_t>(std::max<uint64_t>(2, share - std::min<uint64_t>(dns, share / 2)));
+  const auto dns = static_cast<uint32_t>(
+      std::clamp<uint64_t>(share / 16, std::min<uint64_t>(4, share / 2), share / 2));
+  settings.io.datagrams_max = std::min(settings.io.datagrams_max, std::max(1U, dns));
+  const auto streams = static_cast<uint32_t>(std::max<uint64_t>(2, share - dns));
   const uint32_t least_out = std::min(out, std::max(1U, streams / 4));
   in = std::min(in, streams - least_out);
   out = std::min(out, streams - in);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The relay as its operator meets it: start, status, queue, metrics, signals, mistakes."""
 
+import re
 import signal
 import smtplib
 import subprocess
@@ -77,7 +78,7 @@ def test_reload_takes_changes_without_a_start(lab):
         "[server]\n", "[server]\nrecipients_max = 3\nsessions_max = 77\n"))
     done = relay.command("reload", "--socket", str(relay.control))
     check("server.recipients_max: 1000 -> 3" in done.stdout, done.stdout)
-    check("sessions_max: 20000 -> 77 (at the next start)" in done.stdout, done.stdout)
+    check(re.search(r"sessions_max: \d+ -> 77 \(at the next start\)", done.stdout), done.stdout)  # \d+: as files allow
     first.wait_for(20)
     with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
         client.ehlo()
