@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -18,7 +19,10 @@ namespace ringmta {
 #if defined(__SANITIZE_ADDRESS__)
 
 bool hides_memory() { return false; }
-void* hidden_allocate(size_t octets) noexcept { return std::malloc(octets); }
+// The sanitizer's malloc ends the process where any other says that there is no such memory.
+void* hidden_allocate(size_t octets) noexcept {
+  return octets > SIZE_MAX / 4 ? nullptr : std::malloc(octets);
+}
 void* hidden_resize(void* block, size_t octets) noexcept { return std::realloc(block, octets); }
 void hidden_free(void* block) noexcept { std::free(block); }
 size_t hidden_octets() { return 0; }
