@@ -14,6 +14,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "ringmta/base/descriptor.h"
+
 namespace ringmta::process {
 namespace {
 
@@ -44,20 +46,6 @@ constexpr uint64_t kNever = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE
                             LANDLOCK_ACCESS_FS_MAKE_SYM;
 constexpr uint64_t kForFiles =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
-
-class Descriptor final {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // systemd's socket may have an abstract name, which the scope would put out of reach.
 bool notifies_by_abstract_socket() {

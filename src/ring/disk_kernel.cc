@@ -17,26 +17,11 @@
 #include <memory>
 #include <utility>
 
+#include "ringmta/base/descriptor.h"
 #include "ringmta/ring/disk.h"
 
 namespace ringmta::ring::disk {
 namespace {
-
-class Descriptor final {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 std::string parent_of(const std::string& path) {
   const size_t end = path.find_last_not_of('/');
