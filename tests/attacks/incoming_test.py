@@ -338,9 +338,7 @@ def main():
                 equal(relay.process.stop(), 0, "the relay's exit status")
         report(len(found) + 3, "no session is left and the relays end well", nothing_left)
         if bad:
-            for process in lab.processes:
-                print(f"# --- {process.name}:")
-                print("\n".join("#   " + line for line in process.words().split("\n")[-15:]), flush=True)
+            lab.print_last_words()
     finally:
         lab.close()
     sys.exit(1 if bad else 0)

@@ -185,9 +185,7 @@ def main():
             until(lambda: all(attack.player.open == 0 for attack in attacks), "the connections to end")
         report("the relay ends well", ends)
         if bad:
-            for process in lab.processes:
-                print(f"# --- {process.name}:")
-                print("\n".join("#   " + line for line in process.words().split("\n")[-15:]), flush=True)
+            lab.print_last_words()
     finally:
         lab.close()
     sys.exit(1 if bad else 0)

@@ -119,6 +119,12 @@ class Lab:
         self.processes.append(process)
         return process
 
+    def print_last_words(self):
+        """What each program said last, as comments of TAP."""
+        for process in self.processes:
+            print(f"# --- {process.name}:")
+            print("\n".join("#   " + line for line in process.words().split("\n")[-15:]), flush=True)
+
     def close(self):
         for process in reversed(self.processes):
             if process.alive():
@@ -331,9 +337,7 @@ def main():
             print(f"not ok {number} - {name}", flush=True)
             for line in traceback.format_exception(problem):
                 print("\n".join("# " + part for part in line.rstrip().split("\n")), flush=True)
-            for process in lab.processes:
-                print(f"# --- {process.name}:")
-                print("\n".join("#   " + line for line in process.words().split("\n")[-15:]), flush=True)
+            lab.print_last_words()
         finally:
             lab.close()
     sys.exit(1 if bad else 0)
