@@ -111,8 +111,8 @@ StoredHandle Spool::store_gathered(MessageId id, const MessageHead& head,
 Gathering* Spool::gather() {
   if (memory_exhausted()) return nullptr;
   auto& idle = impl_->idle_gatherings;
-  if (idle.empty()) return new Gathering;
-  Gathering* gathering = idle.back().release();
+  if (idle.empty()) return impl_->gatherings.emplace_back(std::make_unique<Gathering>()).get();
+  Gathering* gathering = idle.back();
   idle.pop_back();
   return gathering;
 }

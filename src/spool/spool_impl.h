@@ -186,7 +186,9 @@ struct Spool::Impl {
   std::vector<std::unique_ptr<Batch>> queued;
   std::unique_ptr<Batch> writing;
   std::vector<std::unique_ptr<Batch>> idle_batches;
-  std::vector<std::unique_ptr<Gathering>> idle_gatherings;
+  // Those that are lent to sessions are here, too: a shard may end in the middle of a message.
+  std::vector<std::unique_ptr<Gathering>> gatherings;
+  std::vector<Gathering*> idle_gatherings;
   Cursor cursor;
   uint64_t sequence = 0;  // of batches, and of segments' lives
   uint32_t failures = 0;  // writes that failed one after the other

@@ -211,7 +211,7 @@ bool Spool::Impl::gather_append(Gathering& gathering, std::string_view content) 
 void Spool::Impl::gather_drop(Gathering* gathering) {
   blocks.release_chain(gathering->first);
   *gathering = {};
-  idle_gatherings.emplace_back(gathering);
+  idle_gatherings.push_back(gathering);
 }
 
 }  // namespace ringmta::spool

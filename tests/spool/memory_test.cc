@@ -186,6 +186,19 @@ TEST_F(Memory, RefusesContentBeyondItsHardLimit) {
   EXPECT_NE(keeper->keep({.number = 1}), kNothing);
 }
 
+// Shown by the sanitizer: sessions are gone by then, and nobody drops what they were in the middle
+// of.
+TEST_F(Memory, OfMessagesInArrivalEndsWithTheSpool) {
+  for (const size_t octets : {0U, 15U, 100'000U}) {
+    Gathering* gathering = keeper->spool->gather();
+    ASSERT_NE(gathering, nullptr);
+    ASSERT_TRUE(keeper->spool->gather_append(*gathering, std::string(octets, 'x')));
+  }
+  keeper->stop();
+  ASSERT_TRUE(keeper->start());
+  EXPECT_TRUE(keeper->found.empty());
+}
+
 TEST_F(Memory, GoesBackWhenMessagesEnd) {
   const std::vector<StoredHandle> kept = keep_many(300, 4'000);
   for (const StoredHandle message : kept) keeper->spool->finish(message);

@@ -161,7 +161,9 @@ class Spool final {
   StoredHandle store_gathered(MessageId id, const MessageHead& head, std::string_view trace_lines,
                               Gathering* gathered, uint64_t tag);  // takes `gathered` over
 
-  Gathering* gather();  // null when memory is exhausted
+  // Lent until it is stored or dropped; the spool's own, so what is out when a spool ends ends with
+  // it. Null when memory is exhausted.
+  Gathering* gather();
   bool gather_append(Gathering& gathering, std::string_view content);  // false: memory exhausted
   uint64_t gathered_octets(const Gathering& gathering) const;
   void gather_drop(Gathering* gathering);
