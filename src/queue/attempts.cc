@@ -132,8 +132,12 @@ void Queue::Impl::loaded(uint32_t index, bool readable) {
     load_slot_free();
     unreadable(message);
     place(index, Place::none);
-    defer(index, tick_in(kUnreadableRetry));
-  } else if (site.held || expiry_of(*messages.at_index(message), delivery) <= tick_now()) {
+    defer(index, read_again(message));
+    free_again(index);
+    return;
+  }
+  readable_again(message);
+  if (site.held || expiry_of(*messages.at_index(message), delivery) <= tick_now()) {
     load_slot_free();
     spool.unpin(messages.at_index(message)->stored);
     place(index, Place::none);
@@ -202,7 +206,8 @@ void Queue::Impl::merge_siblings(SiteEntry& site, uint32_t index) {
 // Null: it has to wait after all.
 Job* Queue::Impl::make_job(SiteEntry& site, uint32_t index) {
   Delivery& delivery = *deliveries.at_index(index);
-  const Message& message = *messages.at_index(delivery.message);
+  Message& message = *messages.at_index(delivery.message);
+  message.reads_failed = 0;
   Attempt& attempt = take_attempt();
   fill_transaction(attempt, delivery, message.stored);
   if (success_notice_blocked(attempt)) {

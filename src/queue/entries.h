@@ -69,6 +69,7 @@ struct Message {
   Timing timing = Timing::none;
   bool delay_wanted : 1 = false;  // some recipient may want a delay notice
   bool unreadable : 1 = false;    // the operator was told
+  uint8_t reads_failed : 4 = 0;   // in a row
   bool blocked : 1 = false;       // it owes a DSN there was no room for
 };
 

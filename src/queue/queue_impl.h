@@ -45,13 +45,14 @@ inline constexpr uint32_t kChoreLoadsMax = 32;       // heads being read for cho
 inline constexpr uint32_t kNoticesMax = 1024;        // DSNs made and not yet on stable storage
 inline constexpr uint32_t kResolvesMax = 8192;       // domains being asked about ...
 inline constexpr uint32_t kResolvesAgainMax = 2048;  // ... or fewer, if it is not the first time
-inline constexpr Milliseconds kNoticeRetry = seconds(1);    // spool full: try again
-inline constexpr Milliseconds kBlockedRetry = seconds(30);  // no room for a DSN: look again
-inline constexpr Milliseconds kUnreadableRetry = hours(1);  // content that cannot be read
-inline constexpr Milliseconds kGrace = minutes(10);         // for what comes in expired
-inline constexpr Milliseconds kDomainIdle = minutes(1);     // kept so long without mail
-inline constexpr Milliseconds kSiteIdle = minutes(10);      // likewise
-inline constexpr Milliseconds kOperatorLoad = seconds(5);   // a content loaded for a listing
+inline constexpr Milliseconds kNoticeRetry = seconds(1);        // spool full: try again
+inline constexpr Milliseconds kBlockedRetry = seconds(30);      // no room for a DSN: look again
+inline constexpr Milliseconds kUnreadableFirst = seconds(5);    // content that cannot be read:
+inline constexpr Milliseconds kUnreadableLongest = minutes(5);  // ... doubling up to this
+inline constexpr Milliseconds kGrace = minutes(10);             // for what comes in expired
+inline constexpr Milliseconds kDomainIdle = minutes(1);         // kept so long without mail
+inline constexpr Milliseconds kSiteIdle = minutes(10);          // likewise
+inline constexpr Milliseconds kOperatorLoad = seconds(5);       // a content loaded for a listing
 inline constexpr uint32_t kImmediateMax = 10;  // unjudged so often in a row: deferred after all
 
 // A job as we make it, with what is needed when it comes back.
@@ -199,6 +200,8 @@ struct Queue::Impl {
   void chore_loaded(uint32_t message, bool readable);
   void settle(uint32_t message);  // the head is in memory
   void unreadable(uint32_t message);
+  uint32_t read_again(uint32_t message);
+  void readable_again(uint32_t message);
   bool settle_delivery(uint32_t index, const spool::MessageHead& head);
   void end_delivery(uint32_t index, const spool::MessageHead& head, Outcome::Kind kind);
   void tell_delay(uint32_t index, const spool::MessageHead& head);

@@ -132,7 +132,7 @@ void Queue::Impl::chore_loaded(uint32_t index, bool readable) {
     }
     free_delivery(at);
   }
-  set_clock(index, tick_in(kUnreadableRetry));
+  set_clock(index, read_again(index));
   end_if_done(index);
 }
 
@@ -146,8 +146,43 @@ void Queue::Impl::unreadable(uint32_t index) {
       view(to_text(spool.id(message.stored))));
 }
 
+// When to read it again after a failure: a wire that garbles one read is well the next moment, a
+// disk that is being mended is not. What is read for several deliveries at once fails once.
+uint32_t Queue::Impl::read_again(uint32_t index) {
+  constexpr uint32_t kDoublingsMax = 6;
+  static_assert(kUnreadableFirst.count << kDoublingsMax >= kUnreadableLongest.count);
+  Message& message = *messages.at_index(index);
+  const Milliseconds wait{
+      std::min(kUnreadableFirst.count << message.reads_failed, kUnreadableLongest.count)};
+  bool last = true;
+  for (uint32_t at = message.first_delivery; at != kNone;
+       at = deliveries.at_index(at)->sibling_next) {
+    last = last && deliveries.at_index(at)->place != Place::loading;
+  }
+  if (last && message.reads_failed < kDoublingsMax) ++message.reads_failed;
+  return tick_in(wait);
+}
+
+// What ran out while nobody could read it was not tried: it is, once more (like what ran out while
+// the relay was down; intake.cc).
+void Queue::Impl::readable_again(uint32_t index) {
+  Message& message = *messages.at_index(index);
+  if (message.reads_failed == 0) return;
+  message.reads_failed = 0;
+  message.unreadable = false;
+  static_assert(kUnreadableLongest < kGrace);
+  const int64_t until = tick_in(kGrace);
+  message.expires = std::max(message.expires, static_cast<uint32_t>(until));
+  for (uint32_t at = message.first_delivery; at != kNone;
+       at = deliveries.at_index(at)->sibling_next) {
+    const int64_t short_of = until - expiry_of(message, *deliveries.at_index(at));
+    if (short_of > 0) message.arrived += static_cast<int32_t>(short_of);  // a schedule of its own
+  }
+}
+
 // Does everything owed by now. The content is pinned once for us.
 void Queue::Impl::settle(uint32_t index) {
+  readable_again(index);
   const spool::StoredHandle stored = messages.at_index(index)->stored;
   views.clear();
   const auto head = spool::decode_head(spool.head(stored), views);
@@ -194,6 +229,9 @@ bool Queue::Impl::settle_delivery(uint32_t index, const spool::MessageHead& head
   } else if (delay_of(message, delivery) <= tick_now()) {
     if (!notice_room() && wants(delivery, head, DsnAction::delayed)) return false;
     tell_delay(index, head);
+  } else if (delivery.place == Place::doomed) {
+    detach(index);  // it has got more time meanwhile
+    dispatch(index);
   }
   return true;
 }

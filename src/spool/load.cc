@@ -102,14 +102,16 @@ void Spool::Impl::loaded(uint32_t which, int32_t result) {
 }
 
 void Spool::Impl::unreadable(const Load& load, int32_t result) {
-  const Message& message = messages[load.message.index];
+  Message& message = messages[load.message.index];
+  if (load.for_move) job.unreadable = true;
+  for (const uint64_t tag : load.tags) done(Done::What::unreadable, load.message, tag);
+  if (message.is(Message::kUnreadable)) return;  // it is read again and again
+  message.set(Message::kUnreadable);
   log(LogLevel::error,
       "spool: message {} cannot be read back from {} at {} ({}); it is kept, but cannot be "
       "delivered before that is mended",
       view(to_text({message.id})), path_of(segment(load.segment)), message.record_offset(),
       result < 0 ? fail_errno("read", -result).error().message : "its checksum does not match");
-  if (load.for_move) job.unreadable = true;
-  for (const uint64_t tag : load.tags) done(Done::What::unreadable, load.message, tag);
 }
 
 // The message's record, when it is whole in what was read, becomes its memory.
@@ -128,6 +130,7 @@ bool Spool::Impl::install(uint32_t slot, const Load& from, uint64_t octets) {
       ringmta::load<MessageFixed>(payload.data()).id != message.id) {
     return false;
   }
+  message.clear(Message::kUnreadable);
   message.block = from.block;
   message.memory_at = static_cast<uint16_t>(at / kRecordAlign);
   message.content = kNone;

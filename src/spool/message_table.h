@@ -30,7 +30,8 @@ struct Message {
     kStateInline = 64,
     kStateList = 128,
     kDelayReported = 256,  // of the inline state
-    kFateShift = 9         // three bits: of the inline state
+    kFateShift = 9,        // three bits: of the inline state
+    kUnreadable = 4096     // it was said that it cannot be read
   };
 
   uint64_t id = 0;

@@ -75,18 +75,76 @@ TEST(Loading, WhatWasReadAheadIsGivenUpWhenTheSiteFails) {
   EXPECT_EQ(station.count(Kind::delivered), 100U);
 }
 
-TEST(Loading, WhatCannotBeReadIsKept) {
+TEST(Loading, AReadThatFailsIsTriedAgainSoon) {
   Station station;
   station.submit_and_wait(one_mail());
   station.disk.evict_all();
   station.disk.unreadable = true;
   station.let(deliver);
-  station.run_for(hours(100));
-  EXPECT_EQ(station.disk.messages.size(), 1U);
-  EXPECT_LE(station.disk.loads, 300U);
-  station.disk.unreadable = false;  // the disk was mended, and the message is long expired
-  station.run_for(hours(2));
-  EXPECT_EQ(station.count(Kind::expired), 1U);
+  station.run_for(seconds(4));
+  EXPECT_EQ(station.disk.loads, 1U);
+  station.disk.unreadable = false;
+  station.run_for(seconds(2));
+  EXPECT_EQ(station.count(Kind::delivered), 1U);
+}
+
+// Of several sites, too, whose deliveries fail together: that is one failure, and the next wait is
+// the second, not the fourth.
+TEST(Loading, WaitsLongerFromFailureToFailure) {
+  QueueOptions options = plain_options();
+  options.routes = {route_to("a", {"a.example"}), route_to("b", {"b.example"}),
+                    route_to("c", {"c.example"})};
+  Station station(options);
+  Mail mail;
+  mail.to = {{"x@a.example"}, {"x@b.example"}, {"x@c.example"}};
+  station.submit_and_wait(mail);
+  station.disk.evict_all();
+  station.disk.unreadable = true;
+  station.let(deliver);
+  station.run_for(seconds(1));
+  const auto loads_in = [&](Milliseconds time) {
+    const uint64_t before = station.disk.loads;
+    station.run_for(time);
+    return station.disk.loads - before;
+  };
+  EXPECT_EQ(loads_in(seconds(5)), 3U);   // after 5 s
+  EXPECT_EQ(loads_in(seconds(11)), 3U);  // after 10 s more
+  EXPECT_EQ(loads_in(seconds(10)), 0U);
+  EXPECT_EQ(loads_in(seconds(10)), 3U);  // after 20 s
+  station.run_for(hours(1));
+  EXPECT_EQ(loads_in(hours(1)), 36U);  // every five minutes in the end
+  station.disk.unreadable = false;
+  station.run_for(minutes(5));
+  EXPECT_EQ(station.count(Kind::delivered), 3U);
+}
+
+// The time in which nobody could read it is not held against it: it is tried once more.
+TEST(Loading, WhatCannotBeReadIsKeptBeyondItsTime) {
+  for (const bool own_schedule : {false, true}) {
+    for (const bool taken : {false, true}) {
+      QueueOptions options = plain_options();
+      if (own_schedule) {
+        options.retry_rules = {{{"example.org"}, options.retry}};
+        options.retry_rules[0].retry.expire_after = hours(50);
+      }
+      Station station(options);
+      station.submit_and_wait(one_mail());
+      station.disk.evict_all();
+      station.disk.unreadable = true;
+      station.let([&](Job& job) {
+        if (taken) return deliver(job);
+        judge_all(job, Verdict::deferred, 450, "4.2.0 not now");
+      });
+      station.run_for(hours(100));
+      EXPECT_EQ(station.disk.messages.size(), 1U);
+      EXPECT_EQ(station.told.size(), 0U);
+      EXPECT_LE(station.disk.loads, 2U * 12 * 100);
+      station.disk.unreadable = false;  // the disk was mended
+      station.run_for(minutes(20));
+      EXPECT_EQ(station.count(Kind::delivered), taken ? 1U : 0U);
+      EXPECT_EQ(station.count(Kind::expired), taken ? 0U : 1U);
+    }
+  }
 }
 
 TEST(Loading, AMessageOfManySitesIsReadForEach) {

@@ -19,10 +19,9 @@ namespace {
 constexpr Milliseconds kOutcomeWindow{2'000};
 constexpr Milliseconds kDrainMax = hours(72);
 // In a good world whatever can be delivered is: every wait that the configuration below and the
-// hosts impose (retry, a failed host, grey listing, a DNS failure) is a minute or two.
+// hosts impose (retry, a failed host, grey listing, a DNS failure) is a minute or two, and content
+// that could not be read is read again within five.
 constexpr Milliseconds kSettleMax = minutes(15);
-// ... but content that could not be read is tried again only then (kUnreadableRetry of the queue).
-constexpr Milliseconds kUnreadable = minutes(70);
 
 }  // namespace
 
@@ -186,11 +185,10 @@ void Run::set_aside_what_rots() {
 void Run::close_up() {
   world_.run_until([this] { return submitters_->done(); }, kDrainMax);
   if (plan_.rot > 0) set_aside_what_rots();
-  const Milliseconds settle = plan_.read_faults || plan_.rot > 0 ? kUnreadable : kSettleMax;
-  world_.run_until([this] { return ledger_.spool_rotten || deliverable() == 0; }, settle);
+  world_.run_until([this] { return ledger_.spool_rotten || deliverable() == 0; }, kSettleMax);
   if (const size_t late = deliverable(); late > 0 && !ledger_.spool_rotten) {
     complain(fmt::format("{} recipients wait after {} minutes of a good world", late,
-                         settle.count / 60'000));
+                         kSettleMax.count / 60'000));
   }
   if (!world_.run_until([this] { return submitters_->done() && machine_.queued() == 0; },
                         kDrainMax)) {
