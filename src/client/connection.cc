@@ -119,6 +119,7 @@ void Pools::Impl::on_session_closed(Connection& connection, const smtp::Reply& r
   if (connection.state == Connection::State::opening) {
     // Our own words about a policy have their status; the peer's are in the text.
     const bool policy = reply.code == 0 && reply.status.subject == kSecurity;
+    if (reply.code / 100 == 4) connection.site->crowded = true;
     fail_opening(connection, connection.host->text() + ": " + (policy ? reply.text : reply.line()),
                  policy ? reply.status : kNoAnswer);
     return;

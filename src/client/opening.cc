@@ -171,6 +171,7 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
   }
   loop.io().read(*stream);
   no_longer_waiting(site);
+  if (site.tried == 0) site.crowded = false;
   made->slot = slot;
   made->stream = *stream;
   made->site = &site;
@@ -303,7 +304,7 @@ void Pools::Impl::fail_site(SitePool& site) {
   site.window = 1;
   site.tried = 0;
   site.transaction_ns = INT64_MAX;
-  queue.site_failed(site.id, site.problem, site.held_until, site.problem_status);
+  queue.site_failed(site.id, site.problem, site.held_until, site.problem_status, site.crowded);
   refuse_lent(site, queue::Verdict::deferred, site.problem, site.problem_status);
 }
 

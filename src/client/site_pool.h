@@ -51,6 +51,7 @@ struct SitePool {
   int64_t transaction_ns = INT64_MAX;       // smoothed time from begin to end
   bool work = false;                        // the queue has something, as far as we know
   bool failed = false;                      // the queue was told so
+  bool crowded = false;                     // a host tried said that it takes no connection now
   bool lent_first = false;                  // whose turn it is, lent jobs or our own
 
   bool wants_connections() const { return work || !lent.empty(); }

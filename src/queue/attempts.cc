@@ -28,6 +28,7 @@ uint32_t Queue::Impl::work(const SiteEntry& site) const {
 
 void Queue::Impl::announce(SiteEntry& site) {
   if (work(site) == 0) return;
+  if (site.crowded && now() >= site.own_again_at) own_again(site);
   if (site.local) {
     if (host.site_has_work != nullptr) host.site_has_work(host.self, site.site.id);
   } else if (!site.lending) {
@@ -283,7 +284,8 @@ void Queue::Impl::lend() {
     while (Job* job = next_job(site)) {
       if (site.lent == nullptr) site.lent = std::make_shared<const Site>(site.site);
       job->lent_site = site.lent;
-      host.lend(host.self, site.site.home, job);
+      static_cast<Attempt*>(job)->lent_to = site.lend_to;
+      host.lend(host.self, site.lend_to, job);
     }
   }
 }

@@ -54,8 +54,11 @@ struct SiteEntry {
   // A site that was unreachable: how many jobs may be out. 1 while one probes, then it grows.
   uint32_t window = kWindowOpen;
   uint32_t reason = kNone;
-  bool held = false;                                     // nothing is tried until the timer
-  bool local = true;                                     // this shard has connections to it
+  bool held = false;     // nothing is tried until the timer
+  bool local = true;     // this shard has connections to it
+  bool crowded = false;  // ... and would, but its hosts take none of this shard (crowded.cc)
+  ShardId lend_to{};     // where not local
+  Monotonic refused_until{}, own_again_at{};             // where crowded
   bool lending = false, starved = false, poked = false;  // on the lists of those
   ring::Timer timer;                                     // end of the hold
   uint32_t previous = kNone, next = kNone;               // of those idle

@@ -180,12 +180,15 @@ uint32_t Queue::work(SiteId site) const {
 void Queue::job_done(Job* job) { impl_->job_done(job); }
 
 void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
-                        smtp::EnhancedStatus status) {
-  impl_->hold(*impl_->sites.at_index(site.value), reason, until, status);
+                        smtp::EnhancedStatus status, bool crowded) {
+  SiteEntry& entry = *impl_->sites.at_index(site.value);
+  if (crowded && impl_->crowded_out(entry, reason, until, status)) return;
+  impl_->hold(entry, reason, until, status);
 }
 
 void Queue::site_recovered(SiteId site) {
   SiteEntry& entry = *impl_->sites.at_index(site.value);
+  if (entry.crowded) Impl::own_again(entry);
   if (entry.held || entry.window == 1) impl_->recovered(entry);
 }
 

@@ -6,6 +6,7 @@
 //   domains.cc    domains: interned, routed, asked about, forgotten
 //   sites.cc      sites: made, found, forgotten
 //   unreachable.cc  sites that cannot be reached: hold, probe, ramp
+//   crowded.cc    sites whose hosts take connections of some shards only
 //   attempts.cc   a delivery becomes a job: turns, loading, lending
 //   verdicts.cc   a job comes back
 //   settlement.cc what a message is owed by the clock: expiry, delay notice, last words
@@ -60,6 +61,7 @@ struct Attempt final : Job {
   spool::MessageHead head;                          // views into pinned memory
   std::vector<smtp::RecipientView> all_recipients;  // of the message; `head` refers to them
   uint32_t site_index = kNone;                      // here; `site` may be the borrower's
+  ShardId lent_to{};                                // where there is a lent_site
 };
 
 // A DSN from its making until it is on stable storage; then the originals' states are recorded.
@@ -160,6 +162,13 @@ struct Queue::Impl {
   void hold_ended(SiteEntry& site);
   void recovered(SiteEntry& site);
   void note_result(SiteEntry& site, const Attempt& attempt);
+
+  // crowded.cc
+  uint32_t next_lender(const SiteEntry& site, uint32_t last) const;
+  bool crowded_out(SiteEntry& site, std::string_view reason, Monotonic until,
+                   smtp::EnhancedStatus status);
+  void pass_on(SiteEntry& site);
+  static void own_again(SiteEntry& site);
 
   // attempts.cc
   uint32_t work(const SiteEntry& site) const;

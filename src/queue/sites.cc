@@ -51,6 +51,7 @@ void Queue::Impl::set_limits(SiteEntry& site, const Route& limits) {
   of.connections_max = std::max(1U, limits.connections_max);
   of.messages_per_connection_max = limits.messages_per_connection_max;
   of.local_share = local_share(of.connections_max, of.home, shard, shards);
+  own_again(site);
   site.local = of.local_share > 0;
   site.recipients_max = std::max(1U, limits.recipients_per_message_max);
   site.lent = nullptr;

@@ -58,6 +58,9 @@ void Queue::Impl::recovered(SiteEntry& site) {
 // counts: connections that were there before may go on when no more can be made.)
 void Queue::Impl::note_result(SiteEntry& site, const Attempt& attempt) {
   if (attempt.site_failed_until > now()) {
+    // Where others are asked by now, it says nothing.
+    if (site.local || attempt.lent_to != site.lend_to) return;
+    if (site.crowded) return pass_on(site);
     const JobRecipient& first = attempt.recipients[0];
     return hold(site, first.text, attempt.site_failed_until, first.status);
   }

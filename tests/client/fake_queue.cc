@@ -179,9 +179,10 @@ uint32_t Queue::work(SiteId site) const {
 }
 void Queue::job_done(Job* job) { impl_->fake.done(job); }
 void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
-                        smtp::EnhancedStatus status) {
+                        smtp::EnhancedStatus status, bool crowded) {
   impl_->fake.held_until.at(site.value) = until;
   impl_->fake.failed_status = status;
+  impl_->fake.failed_crowded = crowded;
   impl_->fake.news.push_back("failed " + std::to_string(site.value) + ": " + std::string(reason));
 }
 void Queue::site_recovered(SiteId site) {

@@ -58,6 +58,7 @@ class FakeQueue final {
   std::vector<std::string> news;  // "failed 0: REASON", "recovered 0"
   std::vector<Monotonic> held_until;
   smtp::EnhancedStatus failed_status{};  // of the last failure
+  bool failed_crowded = false;           // likewise
   uint32_t retries_now = 0;
   Milliseconds lifetime{0};  // of jobs given out from now on; 0: they do not expire
   uint32_t jobs_out = 0;

@@ -87,6 +87,25 @@ TEST_F(Trouble, ClosingGreeting) {
   expect_site_failed("421 4.3.2 too many connections");
 }
 
+// Whether the host is there and takes no connection now, or nobody answers: other shards are asked
+// in the one case only.
+TEST_F(Trouble, TellsAHostThatIsFullFromOneThatIsGone) {
+  const auto next_failure = [this] {
+    const size_t before = queue().news.size();
+    EXPECT_TRUE(run([&] { return queue().news.size() > before; }));
+    return queue().failed_crowded;
+  };
+  peer.script.greeting = "421 4.3.2 too many connections!drop";
+  deliver_one();
+  EXPECT_TRUE(next_failure());
+  world.refuse(*parse_socket_address("192.0.2.1:25", 25), true);
+  EXPECT_FALSE(next_failure());
+  world.refuse(*parse_socket_address("192.0.2.1:25", 25), false);
+  EXPECT_TRUE(next_failure());
+  peer.script.greeting = "554 5.7.1 you are listed";
+  EXPECT_FALSE(next_failure());
+}
+
 TEST_F(Trouble, SenselessGreeting) {
   peer.script.greeting = "HTTP/1.1 400 Bad Request";
   deliver_one();

@@ -81,7 +81,7 @@ Plan Plan::day_without_hosts(uint64_t seed) {
   plan.shards = 2;
   plan.domains = 12;
   plan.sites = 6;
-  plan.mails = 2000;
+  plan.mails = 600;
   plan.memory_max = 1 << 20;
   plan.trouble_level = 1;
   plan.mx_outage = hours(24);

@@ -126,9 +126,10 @@ class Queue final {
   void job_done(Job* job);  // every recipient has a verdict: record, reschedule, bounce, finish;
                             // the Job is the queue's again
   // The whole site is unreachable (no connection could be made): every ready delivery of it is held
-  // until then. `status`: for the notification of mail that expires meanwhile.
+  // until then. `status`: for the notification of mail that expires meanwhile. `crowded`: a host
+  // said that it takes no connection now; other shards are asked whether they have one.
   void site_failed(SiteId site, std::string_view reason, Monotonic until,
-                   smtp::EnhancedStatus status = {4, 4, 1});
+                   smtp::EnhancedStatus status = {4, 4, 1}, bool crowded = false);
   void site_recovered(SiteId site);
 
   const Site& site(SiteId id) const;
