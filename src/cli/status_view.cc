@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Rates are differences of counters over the time between the snapshots they come from, not between
-// the questions: a shard publishes a few times a second, whoever asks.
+// the questions: a shard publishes a few times a second while something happens, whoever asks.
 #include "status_view.h"
 
 #include <fmt/format.h>

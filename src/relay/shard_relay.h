@@ -79,6 +79,7 @@ class ShardRelay final {
   bool spool_commit();
   bool tasks();
   void publish();
+  bool plan_to_publish();
   void return_job(queue::Job* job);
 
   const Shared shared_;
@@ -95,6 +96,8 @@ class ShardRelay final {
   std::unique_ptr<server::Server> server_;
   ring::Timer flush_timer_;    // the spool wants to write notes by then
   ring::Timer publish_timer_;  // counters for status and metrics
+  Monotonic published_at_{};
+  uint64_t published_completions_ = 0;
   std::vector<spool::Done> done_;
   std::vector<smtp::RecipientView> recipients_;
   std::vector<std::shared_ptr<Task>> tasks_;

@@ -19,7 +19,8 @@ namespace {
 constexpr uint64_t kMoveOctetsMax = 262'144;  // on their way at a time
 constexpr uint32_t kMoveLoadsMax = 8;
 constexpr Milliseconds kCompactAfter = seconds(10);  // most of what is left then is deferred
-constexpr Milliseconds kLookEvery{100};
+constexpr Milliseconds kLookEvery{100};              // while something happens
+constexpr Milliseconds kLookAtRest{2000};            // then only other shards can change anything
 constexpr Milliseconds kTryAgain = seconds(10);
 constexpr uint64_t kBelowPercentWithoutRoom = 75;  // then moving a lot to gain little is right
 constexpr size_t kDeadMin = 2;  // dead segments that may wait for their notes' sake
@@ -63,6 +64,9 @@ void Spool::Impl::reclaim() {
   if (reclaim_due || look_again) {
     reclaim_due = false;
     reclaim_at = io.now() + kLookEvery;
+    wake_to_reclaim_at =
+        io.now() + (completions == completions_looked_at ? kLookAtRest : kLookEvery);
+    completions_looked_at = completions;
     for (size_t i = 0; i < dead.size();) {
       Segment& of = segment(dead[i]);
       if (!may_end(of)) {

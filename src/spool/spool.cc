@@ -153,6 +153,7 @@ void Spool::on_event(const ring::Event& event) { impl_->on_event(event); }
 void Spool::Impl::on_event(const ring::Event& event) {
   RINGMTA_ASSERT(event.kind == ring::EventKind::file_done && operations > 0);
   --operations;
+  ++completions;
   const uint32_t what = event.token.index() >> 8;
   switch (static_cast<Operation>(event.token.index() & 0xFF)) {
     case Operation::batch:
@@ -190,7 +191,7 @@ Monotonic Spool::wants_flush_at() const {
     }
   }
   if (in.making_wanted()) at = std::min(at, in.make_again_at);
-  if (in.shared != nullptr && !in.dead.empty()) at = std::min(at, in.reclaim_at);
+  if (in.shared != nullptr && !in.dead.empty()) at = std::min(at, in.wake_to_reclaim_at);
   return at;
 }
 

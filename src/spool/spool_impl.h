@@ -216,7 +216,8 @@ struct Spool::Impl {
   std::vector<uint16_t> absent;
   std::vector<uint16_t> dead;  // sealed, nothing living, kept for their notes
   bool reclaim_due = false;
-  Monotonic reclaim_at{};
+  Monotonic reclaim_at{}, wake_to_reclaim_at{};  // not before; at the latest
+  uint64_t completions = 0, completions_looked_at = 0;
   size_t dead_max = 0;  // as many of them are no harm
   uint16_t log_head = kNoSegment, next = kNoSegment, opening = kNoSegment;
   uint32_t numbers_made = 0;

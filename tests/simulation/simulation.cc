@@ -185,7 +185,10 @@ void Run::set_aside_what_rots() {
 void Run::close_up() {
   world_.run_until([this] { return submitters_->done(); }, kDrainMax);
   if (plan_.rot > 0) set_aside_what_rots();
-  world_.run_until([this] { return ledger_.spool_rotten || deliverable() == 0; }, kSettleMax);
+  for (const Monotonic end = world_.now() + kSettleMax;
+       world_.now() < end && !ledger_.spool_rotten && deliverable() > 0;) {
+    world_.run_for(seconds(1));
+  }
   if (const size_t late = deliverable(); late > 0 && !ledger_.spool_rotten) {
     complain(fmt::format("{} recipients wait after {} minutes of a good world", late,
                          kSettleMax.count / 60'000));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What one shard looks like from outside, copied a few times a second.
+// What one shard looks like from outside, copied a few times a second while something happens.
 //
 // The insight: nobody who looks may touch a shard's memory, and no shard may wait for a looker. So
 // a shard writes its numbers into a cell of its own whenever it likes, and readers take the cell by
