@@ -185,7 +185,7 @@ void FileSystem::fail_sync(File& file) {
   for (auto& [number, sector] : file.stale) sector.doomed = true;
 }
 
-void FileSystem::power_failure(Prng& random) {
+void FileSystem::power_failure(Prng& random, std::map<std::string_view, uint64_t>& struck) {
   std::map<std::string, FilePointer> after;
   std::set<std::string> names;
   for (const auto& [name, file] : names_) names.insert(name);
@@ -204,7 +204,11 @@ void FileSystem::power_failure(Prng& random) {
     file.path = name;
     if (!done.insert(&file).second) continue;
     for (const auto& [number, sector] : file.stale) {
-      if (!sector.doomed && random.below(2) == 0) continue;
+      if (!sector.doomed && random.below(2) == 0) {
+        ++struck["an unsynced sector kept"];
+        continue;
+      }
+      ++struck["an unsynced sector lost"];
       const uint64_t start = number * kSector;
       if (start >= file.content.size()) continue;
       const uint64_t length = std::min<uint64_t>(kSector, file.content.size() - start);

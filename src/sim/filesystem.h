@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ringmta/base/bytes.h"
@@ -57,7 +58,8 @@ class FileSystem final {
   void sync(File& file);
   void fail_sync(File& file);
 
-  void power_failure(Prng& random);
+  // Counts in `struck` what became of unsynced sectors.
+  void power_failure(Prng& random, std::map<std::string_view, uint64_t>& struck);
   uint64_t octets_used() const;
   std::set<std::string>& locks() { return locks_; }
 

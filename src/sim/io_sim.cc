@@ -98,7 +98,10 @@ std::span<const Event> Io::turn(Monotonic until) {
       impl.tell(*stream);
     }
   }
-  if (impl.overflows()) ++counters_.completion_overflows;
+  if (impl.overflows()) {
+    ++counters_.completion_overflows;
+    ++impl.world.faults_struck["the completion queue overflows"];
+  }
   impl.empty_turns = impl.events.empty() ? impl.empty_turns + 1 : 0;
   counters_.completions += impl.events.size();
   for (const Event& event : impl.events) {
@@ -172,6 +175,7 @@ void Io::Impl::tell_received(Stream& stream) {
   while (!side.arrived.empty()) {
     if (receive_buffers_left == 0) {
       ++owner->counters_.receive_buffers_exhausted;
+      ++world.faults_struck["no receive buffer"];
       make_ready(stream);
       return;
     }

@@ -132,8 +132,12 @@ void World::Impl::transmit_datagram(const SocketAddress& from, const SocketAddre
                                     Bytes data) {
   const NetworkOptions& wire = options.network;
   const auto strikes = [&](uint64_t one_in) { return one_in > 0 && random.below(one_in) == 0; };
-  if (strikes(wire.datagram_loss_one_in)) return;
+  if (strikes(wire.datagram_loss_one_in)) {
+    ++faults_struck["a datagram lost"];
+    return;
+  }
   const int copies = strikes(wire.datagram_double_one_in) ? 2 : 1;
+  if (copies == 2) ++faults_struck["a datagram doubled"];
   for (int copy = 0; copy < copies; ++copy) {
     schedule(after_latency(wire.latency_us_min, wire.latency_us_max),
              [this, from, to, octets = std::vector<std::byte>(data.begin(), data.end())] {

@@ -103,6 +103,7 @@ void Io::Impl::submit(FileOperation operation, FileId file) {
   RINGMTA_ASSERT(kept != nullptr);
   const sim::DiskOptions& disk = world.options.disk;
   const bool stalls = disk.stall_one_in > 0 && world.random.below(disk.stall_one_in) == 0;
+  if (stalls) ++world.faults_struck["a file operation stalls"];
   world.schedule(world.after_latency(disk.latency_us_min,
                                      stalls ? disk.stall_max.count * 1000 : disk.latency_us_max),
                  [&in = world, io_id = id, slot] {
@@ -123,6 +124,9 @@ int32_t Io::Impl::perform(FileOperation& operation) {
   OpenFile& open = files[operation.file];
   sim::File& file = *open.file;
   const int32_t error = operation.fault ? -operation.fault->error : 0;
+  if (operation.fault) {
+    ++world.faults_struck[error != 0 ? "a file operation fails" : "a file operation ends short"];
+  }
   switch (operation.kind) {
     case sim::DiskOperation::read:
       return error != 0 ? error : perform_read(operation, open);
@@ -132,7 +136,9 @@ int32_t Io::Impl::perform(FileOperation& operation) {
       if (error != 0) return error;
       if (open.mode == OpenMode::read) return -EBADF;
       const uint64_t capacity = world.options.disk.capacity_octets;
-      return world.files.allocate(file, operation.offset, capacity) ? 0 : -ENOSPC;
+      if (world.files.allocate(file, operation.offset, capacity)) return 0;
+      ++world.faults_struck["the disk is full"];
+      return -ENOSPC;
     }
     case sim::DiskOperation::sync:
       if (error != 0) {
@@ -159,6 +165,7 @@ int32_t Io::Impl::perform_read(const FileOperation& operation, const OpenFile& o
   const uint64_t flip_one_in = world.options.disk.flip_one_in;
   if (flip_one_in > 0 && length > 0 && world.random.below(flip_one_in) == 0) {
     operation.into[world.random.below(length)] ^= std::byte{1} << world.random.below(8);
+    ++world.faults_struck["a wrong bit is read"];
   }
   return static_cast<int32_t>(length);
 }
@@ -182,6 +189,7 @@ int32_t Io::Impl::perform_write(FileOperation& operation, OpenFile& open) {
   }
   if (operation.fault) length = std::min(length, operation.fault->short_octets);
   const uint64_t written = world.files.write(file, offset, Bytes(data).first(length), capacity);
+  if (written < length) ++world.faults_struck["the disk is full"];
   if (written == 0 && length > 0) return -ENOSPC;
   if (operation.durability == Durability::durable) world.files.sync_range(file, offset, written);
   return static_cast<int32_t>(written);

@@ -246,6 +246,7 @@ void Io::Impl::pump(Stream& stream) {
   while (stream.send_first < stream.send_parts) {
     if (side.in_window >= wire.window_octets) {
       ++owner->counters_.short_sends;
+      ++world.faults_struck["a send ends short"];
       return;
     }
     uint64_t room = 1 + world.random.below(wire.segment_octets_max);
@@ -335,6 +336,8 @@ void Io::Impl::abort_stream(Stream& stream) {
     return;
   }
   stream.aborting = true;
+  if (stream.sending && !stream.send_done)
+    ++world.faults_struck["a send in flight is cancelled late"];
   world.schedule(world.after_latency(0, late_us), [&in = world, io_id = id, slot = stream.slot] {
     Impl* io = in.find_io(io_id);
     if (io != nullptr && !io->dead) io->cancelled(io->streams.get(slot));
@@ -361,6 +364,7 @@ void Io::Impl::half_close(StreamId name) {
   if (half == nullptr || half->closing || half->shut_down || half->mine().error != 0) return;
   RINGMTA_ASSERT(!half->sending && !half->connecting);
   half->shut_down = true;
+  ++world.faults_struck["a half-closed connection"];
   world.transmit_end(half->connection, 1 - half->side);
 }
 

@@ -85,6 +85,7 @@ void World::Impl::arrive(const ConnectionPointer& connection, size_t to,
   if (side.error != 0) return;
   const uint64_t one_in = options.network.reset_one_in;
   const bool struck = one_in > 0 && random.below(one_in) == 0;
+  if (struck) ++faults_struck["a connection reset"];
   const bool enough = connection->octets_to_reset <= data.size();
   if (enough) data.resize(connection->octets_to_reset);
   if (connection->octets_to_reset != UINT64_MAX) connection->octets_to_reset -= data.size();

@@ -184,12 +184,14 @@ World::Held World::held(ring::Io& io) {
           in.file_operations.size()};
 }
 
+const World::Struck& World::struck() const { return impl_->faults_struck; }
+
 void World::half_close(ring::Io& io, ring::StreamId stream) { io.impl().half_close(stream); }
 
 void World::crash(std::span<ring::Io* const> dead, Crash kind) {
   impl_->run_due();
   for (ring::Io* io : dead) io->impl().die(kind);
-  if (kind == Crash::power) impl_->files.power_failure(impl_->random);
+  if (kind == Crash::power) impl_->files.power_failure(impl_->random, impl_->faults_struck);
   release_locks();
 }
 

@@ -70,6 +70,7 @@ struct World::Impl {
   Monotonic now{1'000'000'000'000};
   Monotonic start = now;
   uint64_t trace = 0;
+  World::Struck faults_struck;  // names are literals
   FileSystem files;
   std::vector<DiskFault> faults;
   std::vector<ring::Io::Impl*> ios;

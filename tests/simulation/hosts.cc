@@ -38,7 +38,11 @@ std::string unstuffed(std::string_view wire) {
 }  // namespace
 
 Hosts::Hosts(sim::World& world, Ledger& ledger, uint64_t seed)
-    : world_(world), ledger_(ledger), random_(seed), io_(*ring::Io::create({})) {
+    : world_(world),
+      ledger_(ledger),
+      random_(seed),
+      late_random_(seed ^ 0x1A7E),
+      io_(*ring::Io::create({})) {
   world.drive(*io_, this, [](void* self) { static_cast<Hosts*>(self)->turn(); });
 }
 
@@ -109,8 +113,9 @@ void Hosts::on_accepted(const ring::Event& event) {
                                made.host->address.text());
   }
   if (made.host->open > made.host->manners.connections_max) {
+    ledger_.note_fault("a host takes no more connections");
     reply(made, std::string("421 4.7.0 too many connections\r\n") += kHangUp);
-  } else if (!struck(made)) {
+  } else if (!struck(made, "connect")) {
     reply(made, "220 mx.sim ESMTP\r\n");
   }
 }
@@ -142,9 +147,19 @@ void Hosts::on_event(const ring::Event& event) {
   }
 }
 
+// What the second generation added has dice of its own: older seeds keep their meaning.
+bool Hosts::drops_late(Session& session, const char* when) {
+  const uint32_t one_in = session.host->manners.drop_late;
+  if (!trouble_ || one_in == 0 || late_random_.below(one_in) != 0) return false;
+  ledger_.note_fault(fmt::format("a host drops the line {}", when));
+  leave(session, ring::CloseMode::abort);
+  return true;
+}
+
 void Hosts::consume(Session& session) {
   while (!session.gone && !session.ending && !session.deaf) {
     if (session.data || session.chunk) {
+      if (!session.input.empty() && drops_late(session, "within a content")) return;
       if (!consume_content(session)) return;
       continue;
     }
@@ -173,8 +188,12 @@ bool Hosts::consume_content(Session& session) {
     return true;
   }
   const bool empty = session.input.starts_with(".\r\n");
-  const size_t end = empty ? 0 : session.input.find("\r\n.\r\n");
-  if (end == std::string::npos) return false;
+  const size_t end = empty ? 0 : session.input.find("\r\n.\r\n", session.looked_at);
+  if (end == std::string::npos) {
+    session.looked_at = session.input.size() - std::min<size_t>(session.input.size(), 4);
+    return false;
+  }
+  session.looked_at = 0;
   session.content = unstuffed(std::string_view(session.input).substr(0, empty ? 0 : end + 2));
   session.input.erase(0, empty ? 3 : end + 5);
   session.data = false;
@@ -216,6 +235,7 @@ void Hosts::on_line(Session& session, std::string_view line) {
       }
     }
     session.taken.clear();
+    if (drops_late(session, "at QUIT")) return;
     return reply(session, std::string("221 2.0.0 bye\r\n") += kHangUp);
   }
   const bool content_next = line.starts_with("BDAT ");
@@ -227,7 +247,7 @@ void Hosts::on_line(Session& session, std::string_view line) {
     if (!host.manners.chunking) odd("BDAT without CHUNKING having been offered");
     return;
   }
-  if (!line.starts_with("RSET") && struck(session)) return;
+  if (!line.starts_with("RSET") && struck(session, line.substr(0, 4))) return;
   if (line.starts_with("EHLO ")) {
     if (!host.manners.esmtp) return reply(session, "500 5.5.1 what?\r\n");
     session.hello = true;
@@ -274,6 +294,7 @@ void Hosts::on_recipient(Session& session, std::string_view line) {
   if (session.host->manners.greylists) {
     const auto [first, fresh] = session.host->grey.try_emplace(address, io_->now());
     if (fresh || io_->now() - first->second < kGrey) {
+      ledger_.note_fault("a recipient is grey listed");
       return reply(session, "450 4.2.0 greylisted\r\n");
     }
   }
@@ -301,7 +322,10 @@ void Hosts::on_content(Session& session) {
   session.to.clear();
   if (to.empty()) return reply(session, "503 5.5.1 RCPT first\r\n");
   const Manners& manners = session.host->manners;
-  if (happens(manners.drop)) return leave(session, ring::CloseMode::abort);
+  if (happens(manners.drop)) {
+    ledger_.note_fault("a host drops the line at the final dot");
+    return leave(session, ring::CloseMode::abort);
+  }
   if (happens(manners.temporary)) return reply(session, "451 4.3.0 not now\r\n");
   if (happens(manners.permanent)) return reply(session, "554 5.6.0 not this\r\n");
   if (storms(session)) return;
@@ -309,6 +333,7 @@ void Hosts::on_content(Session& session) {
   take(session);
   session.to.clear();
   if (happens(manners.lost_reply)) {
+    ledger_.note_fault("a host takes a message and its 250 is lost");
     session.taken.clear();
     return leave(session, ring::CloseMode::abort);
   }
@@ -340,9 +365,10 @@ void Hosts::take_notice(Session& session) {
   }
 }
 
-bool Hosts::struck(Session& session) {
+bool Hosts::struck(Session& session, std::string_view phase) {
   const Manners& manners = session.host->manners;
   if (happens(manners.silent)) {
+    ledger_.note_fault("a host falls silent");
     session.deaf = true;
     return true;
   }
@@ -352,6 +378,7 @@ bool Hosts::struck(Session& session) {
   }
   if (storms(session)) return true;
   if (happens(manners.drop)) {
+    ledger_.note_fault(fmt::format("a host drops the line at {}", phase));
     leave(session, random_.below(2) == 0 ? ring::CloseMode::abort : ring::CloseMode::graceful);
     return true;
   }
@@ -375,11 +402,14 @@ bool Hosts::storms(Session& session) {
   switch (session.host->storm) {
     case Storm::temporary:
       reply(session, "451 4.3.0 overloaded\r\n");
+      ledger_.note_fault("a storm of 4xx");
       break;
     case Storm::permanent:
       reply(session, session.hello ? "550 5.7.1 no\r\n" : "554 5.3.2 no\r\n");
+      ledger_.note_fault("a storm of 5xx");
       break;
     default:
+      ledger_.note_fault("a storm of 421");
       reply(session, std::string("421 4.3.2 overloaded\r\n") += kHangUp);
   }
   return true;
@@ -393,6 +423,7 @@ void Hosts::reply(Session& session, std::string text) {
   if (trouble_ && manners.delay_max.count > 0) {
     wait.count =
         static_cast<int64_t>(random_.below(static_cast<uint64_t>(manners.delay_max.count)));
+    if (wait.count > 60'000) ledger_.note_fault("a host takes more than a minute for a reply");
   }
   if (text.starts_with("250 2.0.0 taken")) wait = wait + manners.content_delay;
   const Monotonic at = session.later.empty()

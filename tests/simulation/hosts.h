@@ -29,6 +29,7 @@ struct Manners {
   uint32_t permanent = 0;           // 5xx, likewise
   uint32_t shutdown = 0;            // 421 and close
   uint32_t drop = 0;                // the connection is closed instead of a reply
+  uint32_t drop_late = 0;           // likewise, in the middle of a content and at QUIT
   uint32_t lost_reply = 0;          // content is taken, and the connection reset instead of the 250
   uint32_t silent = 0;              // no reply any more, and nothing is read
   uint32_t half_close = 0;          // it finishes sending, and goes on taking what comes
@@ -77,7 +78,8 @@ class Hosts final {
     Host* host = nullptr;
     ring::StreamId stream{};
     std::string input, output, sending;
-    std::string history;  // of commands and replies, for who has to find out
+    size_t looked_at = 0;  // of `input`, for the end of the content
+    std::string history;   // of commands and replies, for who has to find out
     std::deque<std::pair<Monotonic, std::string>> later;  // replies that take their time
     std::string from;
     std::vector<std::string> to;
@@ -100,7 +102,9 @@ class Hosts final {
   void take(Session& session);
   void take_notice(Session& session);
   std::string capabilities(const Host& host) const;
-  bool struck(Session& session);  // true: something else than the reply happened
+  // True: something else than the reply happened.
+  bool struck(Session& session, std::string_view phase);
+  bool drops_late(Session& session, const char* when);
   bool storms(Session& session);
   void fall_mute(Session& session);
   void reply(Session& session, std::string text);
@@ -112,7 +116,7 @@ class Hosts final {
 
   sim::World& world_;
   Ledger& ledger_;
-  Prng random_;
+  Prng random_, late_random_;
   std::unique_ptr<ring::Io> io_;
   std::vector<std::unique_ptr<Host>> hosts_;  // by the number in their listener's token
   std::map<uint32_t, Site> sites_;

@@ -66,6 +66,7 @@ class Ledger final {
   void notified(uint32_t number, std::string_view address, Monotonic at);
   void confirm_notice(uint32_t number, std::string_view address);
   void crashed(Monotonic at) { crashes.push_back(at); }
+  void note_fault(std::string what) { ++struck[std::move(what)]; }
 
   // Something of what the spool stores is not what was written any more: copies may be doubled, and
   // what is lost must have been reported.
@@ -77,6 +78,7 @@ class Ledger final {
 
   std::vector<Mail> mails;  // by number
   std::vector<Monotonic> crashes;
+  std::map<std::string, uint64_t> struck;  // faults, by name
   std::vector<std::string>
       oddities;  // seen on the way by hosts and submitters; each is a violation
 

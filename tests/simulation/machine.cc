@@ -40,7 +40,7 @@ bool Machine::start(const std::string& configuration) {
       static_cast<double>(world_.now().ns) / 1e9, life.settings.shards, recovered_);
   for (const std::string& finding : findings_) log(LogLevel::warning, "spool: {}", finding);
   if (Status fine = events::end_last_line(life.settings.events.file); !fine) {
-    return fails(fine.error());
+    log(LogLevel::warning, "events: {}", fine.error().message);  // as the supervisor does
   }
   const relay::Shared shared{life.settings,  life.exchange,    *life.clients,
                              *life.auth,     life.credentials, life.recovery.get(),

@@ -22,6 +22,7 @@ struct Options {
   uint32_t generation = Plan::kGenerations;
   double faster_than = 0;
   bool plan = false, twice = false, log = false, keep_going = false, day = false;
+  bool faults = false;
   std::string events, file;
 };
 
@@ -52,6 +53,7 @@ std::vector<Seed> seeds_of(const Options& options) {
 struct Sum {
   uint64_t runs = 0, bad = 0, kept = 0, copies = 0, notices = 0, crashes = 0;
   int64_t simulated_ms = 0;
+  std::map<std::string, uint64_t> struck;
 };
 
 // Everything was taken (clients that vanish or lose their connection have no 250, one in ten), and
@@ -86,6 +88,7 @@ bool one(const Seed& seed, const Options& options, Sum& sum) {
   sum.notices += outcome.notices;
   sum.crashes += outcome.crashes;
   sum.simulated_ms += outcome.simulated.count;
+  for (const auto& [what, count] : outcome.struck) sum.struck[what] += count;
   if (options.day) check_day(plan, outcome, violations);
   if (options.plan) {
     fmt::print(
@@ -121,6 +124,8 @@ int main(int argc, char** argv) {
                  "fail when time passes less than so many times faster than outside");
   app.add_flag("--twice", options.twice, "run each seed twice; both must be the same");
   app.add_flag("--log", options.log, "show the relay's log");
+  app.add_flag("--faults", options.faults,
+               "say how often each fault struck, and fail when one did not in any seed");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first that fails");
   app.add_option("--file", options.file,
                  "run the seeds in this file instead: seed, generation and name a line")
@@ -142,7 +147,15 @@ int main(int argc, char** argv) {
       "{:.1f} s\n",
       sum.runs, sum.bad, sum.kept, sum.copies, sum.notices, sum.crashes,
       static_cast<double>(sum.simulated_ms) / 3.6e6, took);
+  bool all_faults = true;
+  if (options.faults) {
+    for (const auto& [what, count] : sum.struck) fmt::print("  {} x {}\n", count, what);
+    for (const std::string& what : faults_missing(sum.struck)) {
+      fmt::print("no run met this fault: {}\n", what);
+      all_faults = false;
+    }
+  }
   const double faster = static_cast<double>(sum.simulated_ms) / 1e3 / took;
   if (options.faster_than > 0) fmt::print("{:.0f} times faster than time outside\n", faster);
-  return sum.bad == 0 && faster >= options.faster_than ? 0 : 1;
+  return sum.bad == 0 && all_faults && faster >= options.faster_than ? 0 : 1;
 }

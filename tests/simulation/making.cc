@@ -26,6 +26,7 @@ Manners Run::manners() {
   const uint32_t often = 40 / plan_.trouble_level;
   made.temporary = one_in(often);
   if (plan_.storms > 0) made.permanent = one_in(often * 4);
+  if (plan_.storms > 0) made.drop_late = often * 2;
   if (plan_.scarce_ring) made.half_close = one_in(often * 2);
   made.shutdown = one_in(often);
   made.drop = one_in(often);

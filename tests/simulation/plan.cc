@@ -47,6 +47,13 @@ void add_second(Plan& plan) {
   plan.expire_after = outage + hours(2);  // nothing need be lost
 }
 
+// The third: a disk that the spool and the events fill.
+void add_third(Plan& plan) {
+  Dice dice(plan.seed * 0xA0761D6478BD642FULL + 3);
+  if (!dice.one_in(6)) return;
+  plan.disk_capacity = plan.shards * dice.between(2, 4) * 1'048'576ULL + dice.between(0, 2'000'000);
+}
+
 }  // namespace
 
 Plan Plan::of(uint64_t seed, uint32_t generation) {
@@ -72,6 +79,7 @@ Plan Plan::of(uint64_t seed, uint32_t generation) {
   plan.clock_jumps = dice.one_in(4);
   plan.dns_trouble = dice.one_in(2);
   if (generation >= 2) add_second(plan);
+  if (generation >= 3) add_third(plan);
   return plan;
 }
 

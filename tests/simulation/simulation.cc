@@ -133,10 +133,15 @@ Outcome Run::go() {
   Outcome outcome;
   outcome.violations = ledger_.violations(kOutcomeWindow + stall_max_);
   outcome.trace = world_.trace();
+  outcome.struck = ledger_.struck;
+  for (const auto& [what, count] : world_.struck()) outcome.struck[std::string(what)] += count;
   if (const auto events = ring::disk::read("/events.jsonl", 0, UINT32_MAX)) {
     outcome.events.assign(reinterpret_cast<const char*>(events->data()), events->size());
   }
-  const bool account_is_whole = ledger_.crashes.empty() && plan_.rot == 0 && lost_events_ == 0;
+  // A full disk cuts lines, and another shard's may follow at once.
+  const bool was_full = outcome.struck.contains("the disk is full");
+  const bool account_is_whole =
+      ledger_.crashes.empty() && plan_.rot == 0 && lost_events_ == 0 && !was_full;
   if (account_is_whole) {
     for (std::string& mistake : mistakes_in(outcome.events)) {
       outcome.violations.push_back(std::move(mistake));

@@ -48,7 +48,7 @@ struct Plan {
   uint64_t disk_max = 0;       // of segments per shard; 0: any
   Milliseconds dns_outage{0};  // no answer at all
   Milliseconds mx_outage{0};   // no host but the senders'
-  static constexpr uint32_t kGenerations = 2;
+  static constexpr uint32_t kGenerations = 3;
   static Plan of(uint64_t seed, uint32_t generation = kGenerations);
   // All hosts are gone for a day, but those of the senders, and back.
   static Plan day_without_hosts(uint64_t seed);
@@ -59,6 +59,7 @@ struct Outcome {
   std::vector<std::string> violations;
   uint64_t trace = 0;
   std::map<std::string, uint64_t> refusals;     // of messages, by reply
+  std::map<std::string, uint64_t> struck;       // faults, by name
   uint64_t kept = 0, refused = 0, unknown = 0;  // messages
   uint64_t copies = 0, notices = 0;             // recipients
   uint64_t crashes = 0, starts = 0;
@@ -69,5 +70,8 @@ struct Outcome {
 };
 
 Outcome run(const Plan& plan);
+
+// Every fault that the simulator knows: those that did not strike in `struck`.
+std::vector<std::string> faults_missing(const std::map<std::string, uint64_t>& struck);
 
 }  // namespace ringmta::simulation

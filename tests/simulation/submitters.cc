@@ -189,6 +189,7 @@ void Submitters::next_mail(Session& session) {
   mail.fate = Mail::Fate::unknown;
   mail.pipelined = mail.pipelined && session.pipelining;
   if (happens(options_.vanish)) {
+    ledger_.note_fault("a client vanishes in the middle of a message");
     session.vanishes = true;
     mail.fate = Mail::Fate::refused;  // its end is never sent
     session.to_send.push_back(fmt::format("MAIL FROM:<{}>\r\nRCPT TO:<{}>\r\nDATA\r\n", mail.sender,

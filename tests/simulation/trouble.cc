@@ -10,15 +10,23 @@
 namespace ringmta::simulation {
 
 bool Run::dns_fails(const dns::Asked& question) {
-  if (dns_gone_) return true;
-  if (trouble_ && liar_ != nullptr && chance(3)) return liar_->lie(*asked_, question);
+  if (dns_gone_) {
+    ledger_.note_fault("no name server for long");
+    return true;
+  }
+  if (trouble_ && liar_ != nullptr && chance(3)) {
+    ledger_.note_fault("a lie of the DNS");
+    return liar_->lie(*asked_, question);
+  }
   if (!trouble_ || !plan_.dns_trouble) return false;
   switch (random_.below(8)) {
     case 0:
-      return true;  // silence
+      ledger_.note_fault("a name server is silent");
+      return true;
     case 1: {
       dns::Message answer = asked_->answer_to(question);
-      asked_->reply(question, answer.rcode(2));  // SERVFAIL
+      asked_->reply(question, answer.rcode(2));
+      ledger_.note_fault("SERVFAIL");
       return true;
     }
     default:
@@ -29,6 +37,7 @@ bool Run::dns_fails(const dns::Asked& question) {
 void Run::crash() {
   if (!machine_.running()) return;
   ledger_.crashed(world_.now());
+  ledger_.note_fault(plan_.power ? "the power fails" : "the process dies");
   log(LogLevel::info, "crash at {:.3f} s", static_cast<double>(world_.now().ns) / 1e9);
   machine_.crash(plan_.power ? sim::Crash::power : sim::Crash::process);
 }
@@ -120,6 +129,7 @@ void Run::happen() {
       const int64_t far_ms = plan_.far_jumps && chance(2) ? hours(24 * 3650).count : 3'600'000;
       const auto by = static_cast<int64_t>(random_.below(static_cast<uint64_t>(far_ms) * 2));
       world_.step_wall_clock(Milliseconds{by - far_ms});
+      ledger_.note_fault(by < far_ms ? "the clock is set back" : "the clock is set forward");
       break;
     }
     case What::read_fault:
@@ -127,12 +137,14 @@ void Run::happen() {
       break;
     case What::rot:
       rot(world_, ledger_, random_, kSpool, plan_.rot_anywhere);
+      ledger_.note_fault("a stored bit rots");
       break;
     case What::storm:
       storm();
       break;
     case What::hosts_gone:
       outage(true);
+      ledger_.note_fault("no host for long");
       break;
     case What::dns_gone:
       dns_gone_ = true;
@@ -154,6 +166,7 @@ void Run::begin_trouble() {
   sim::NetworkOptions& network = world_.network();
   network.latency_us_max = 200 + static_cast<int64_t>(random_.below(50'000));
   network.segment_octets_max = chance(4) ? 1 + static_cast<uint32_t>(random_.below(20)) : 16384;
+  if (network.segment_octets_max <= 20) ledger_.note_fault("segments of a few octets");
   if (chance(2)) network.reset_one_in = 300 + random_.below(3000);
   if (plan_.dns_trouble) {
     network.datagram_loss_one_in = 5 + random_.below(50);

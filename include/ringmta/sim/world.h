@@ -24,9 +24,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "ringmta/base/address.h"
 #include "ringmta/base/time.h"
@@ -157,6 +159,10 @@ class World final {
     uint32_t streams = 0, datagrams = 0, files = 0, operations = 0;
   };
   static Held held(ring::Io& io);
+
+  // Which faults have struck, by name, and how often: a run that was to be in trouble can show it.
+  using Struck = std::map<std::string_view, uint64_t>;
+  const Struck& struck() const;
 
   // These Ios die as they are: their turns yield nothing any more, calls to them do nothing, their
   // peers see resets. Call it before their owners are destroyed, for what is in flight still uses
