@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "ringmta/base/time.h"
@@ -22,10 +21,7 @@ inline constexpr size_t kEscapeFactor = 6;     // an octet becomes at most "\u00
 inline constexpr size_t kNumberTextMax = 20;   // digits of UINT64_MAX
 inline constexpr size_t kTimeTextLength = 24;  // 2026-11-24T05:42:14.000Z
 
-inline char* put(char* to, std::string_view text) {
-  std::memcpy(to, text.data(), text.size());
-  return to + text.size();
-}
+inline char* put(char* to, std::string_view text) { return to + text.copy(to, text.size()); }
 
 char* put_escaped(char* to, std::string_view text);  // without the quotes
 char* put_number(char* to, uint64_t number);

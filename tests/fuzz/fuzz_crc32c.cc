@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // CRC32C by instruction against the table, at any alignment, and chained at any place.
+#include <span>
 #include <string>
-#include <vector>
 
 #include "input.h"
 #include "ringmta/base/assert.h"
@@ -16,9 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (int i = 0; i < 4; ++i) seed = seed << 8 | input.byte();
   std::string text;
   for (uint8_t i = 0; i < times; ++i) text += input.rest();
-  std::vector<std::byte> memory(shift + text.size());
-  std::memcpy(memory.data() + shift, text.data(), text.size());
-  const Bytes whole = Bytes(memory).subspan(shift);
+  const std::string memory = std::string(shift, '\0') + text;
+  const Bytes whole = std::as_bytes(std::span(memory)).subspan(shift);
   const uint32_t plain = crc32c_portable(whole, seed);
   RINGMTA_ASSERT(crc32c(whole, seed) == plain);
   const size_t steps = whole.size() < 64 ? 1 : whole.size() / 64;

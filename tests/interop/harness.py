@@ -9,6 +9,7 @@ that goes away, and processes that are ended, by pid, when the test is over.
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -39,10 +40,25 @@ def tool(name, package):
     return found
 
 
+PORTS = range(10_000, 32_000)  # below those that the kernel gives to outgoing connections
+OWN_PORTS = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on and that no test program beside this one is given while this one runs: each port is
+    the name of an abstract Unix socket, which only one process can have."""
+    while True:
+        port = random.choice(PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0ringmta-test-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        OWN_PORTS.append(claim)
+        return port
 
 
 def until(condition, what, patience=PATIENCE):

@@ -171,24 +171,29 @@ def found_after(lab, image):
 
 
 def cut_and_compare(lab, journal, promises, begin):
-    """Cuts the power at random points after `begin`; per cut: policy, promises lost, words of recovery."""
+    """Cuts the power after `begin` at random records, and at what first follows random promises (there a missing sync
+    shows most surely); per cut: policy, promises lost, words of recovery."""
     dice = random.Random(SEED)
     recording = Recording(journal)
+    records = recording.records
     first = recording.index_at(begin)
     cutter = Cutter(lab, recording)
     results = []
-    check(len(recording.records) - first > 50, "hardly anything was recorded")
-    cuts = sorted(dice.randrange(first, len(recording.records)) for _ in range(CUTS))
+    check(len(records) - first > 50, "hardly anything was recorded")
+    check(promises, "nothing was promised")
+    cuts = sorted([dice.randrange(first, len(records)) for _ in range(CUTS // 2)] +
+                  [recording.index_at(dice.choice(promises).time + 1) for _ in range(CUTS - CUTS // 2)])
     for number, cut in enumerate(cuts):
         policy = POLICIES[number % len(POLICIES)]
         image = cutter.image(cut, policy, dice)
         lines, words = found_after(lab, image)
         # The power fails just before this record was asked for.
-        due = [promise.line for promise in promises if promise.time < recording.records[cut].time]
+        moment = records[cut].time if cut < len(records) else float("inf")
+        due = [promise.line for promise in promises if promise.time < moment]
         lost = [line for line in due if lines[line] == 0]
         results.append((cut, policy, len(due), lost, words))
-    flushes = sum(record.kind == 2 for record in recording.records[first:])
-    print(f"# {len(cuts)} cuts in {len(recording.records) - first} writes and flushes ({flushes} flushes); "
+    flushes = sum(record.kind == 2 for record in records[first:])
+    print(f"# {len(cuts)} cuts in {len(records) - first} writes and flushes ({flushes} flushes); "
           f"{len(promises)} messages promised, {sum(r[2] for r in results)} looked for, "
           f"{sum(len(r[3]) for r in results)} missing in {sum(bool(r[3]) for r in results)} cuts", flush=True)
     return results

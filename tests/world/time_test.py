@@ -37,6 +37,13 @@ def deferring_sink(lab):
     return lab.sink("--replies", rules, record=True)
 
 
+LATE_MAX = 4.5  # seconds that a busy machine may take more; the simulator's tests (tests/queue) are exact
+
+
+def expired_after(event, seconds):
+    check(seconds * 1000 <= event["queued_ms"] < (seconds + LATE_MAX) * 1000, f"it expired at the wrong time: {event}")
+
+
 def test_a_restart_keeps_the_schedule(lab):
     sink = deferring_sink(lab)
     relay = lab.relay([sink.address()], retry='factor = 1.0\njitter = 0.0\n', sections="""
@@ -56,7 +63,7 @@ longest = "15s"
     equal(second["attempt"], 2, "attempt")
     late = seconds_of(second) - max(planned, up)
     check(seconds_of(second) > planned - 0.2, f"the second attempt came {planned - seconds_of(second):.1f} s too early")
-    check(late < 2.5, f"the second attempt came {late:.1f} s after its time")
+    check(late < LATE_MAX, f"the second attempt came {late:.1f} s after its time")
     equal(second["id"], first["id"], "message")
 
 
@@ -83,7 +90,7 @@ def test_a_delay_is_told_once_across_a_restart(lab):
     for event in relay.events("expired"):
         arrived = seconds_of(next(each for each in relay.events("received") if each["id"] == event["id"]))
         if up < arrived + 14:  # what runs out while the relay is down is tried once more
-            check(14_000 <= event["queued_ms"] < 16_500, f"it expired at the wrong time: {event}")
+            expired_after(event, 14)
 
 
 def test_a_message_expires_while_its_peer_keeps_it_waiting(lab):
@@ -94,13 +101,13 @@ def test_a_message_expires_while_its_peer_keeps_it_waiting(lab):
     relay = lab.relay([sink.address()], retry='expire_after = "3s"\n', sections="[client]\nchunking = false\n")
     submit(relay, "bob@stuck.test")
     event = expiry_of(relay, "bob@stuck.test")
-    check(3000 <= event["queued_ms"] < 5500, f"it expired at the wrong time: {event}")
+    expired_after(event, 3)
     # Where the content is out already (CHUNKING), the peer has ten seconds more to say what it did with it.
     relay.configuration.write_text(relay.configuration.read_text().replace("chunking = false", "chunking = true"))
     relay.command("reload", "--socket", str(relay.control))
     submit(relay, "eve@stuck.test")
     event = expiry_of(relay, "eve@stuck.test")
-    check(13_000 <= event["queued_ms"] < 15_500, f"it expired at the wrong time: {event}")
+    expired_after(event, 13)
     told = [event for event in relay.events("deferred") if event["recipient"] == "eve@stuck.test"]
     equal([event.get("possible_duplicate") for event in told], [True], "possible_duplicate")
     relay.wait_for_total("queue", "possible_duplicates", 1)
@@ -108,7 +115,7 @@ def test_a_message_expires_while_its_peer_keeps_it_waiting(lab):
 
 def test_behind_a_limit_messages_expire_on_time(lab):
     rules = lab.directory / "slow.toml"
-    rules.write_text('[[rule]]\nphase = "dot"\ndelay = 3000\n')
+    rules.write_text('[[rule]]\nphase = "dot"\ndelay = 10000\n')
     sink = lab.sink("--replies", rules)
     relay = lab.relay([sink.address()], retry='expire_after = "4s"\n', route="connections_max = 1\n", sections="""
 [client]
@@ -119,11 +126,10 @@ chunking = false
         submit(relay, f"r{number}@slow.test")
     relay.wait_for_total("queue", "recipients", 0)
     ends = [event for event in relay.events() if event["sender"] and event["event"] in ("delivered", "expired")]
-    equal(len(ends), 4, "ends")
-    expired = [event for event in ends if event["event"] == "expired"]
-    check(len(expired) >= 2, f"they waited beyond their time: {ends}")
-    for event in expired:
-        check(4000 <= event["queued_ms"] < 6500, f"it expired at the wrong time: {event}")
+    equal(sorted(event["event"] for event in ends), ["delivered"] + 3 * ["expired"], "ends")
+    for event in ends:
+        if event["event"] == "expired":  # while the first one is still on its way
+            expired_after(event, 4)
 
 
 if __name__ == "__main__":
