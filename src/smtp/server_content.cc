@@ -40,6 +40,13 @@ bool parse_chunk(std::string_view text, uint64_t& size, bool& last) {
   return last || text.empty();
 }
 
+// Where such octets are, another server may see another end of data (CR CR LF . CR LF is one here):
+// what comes behind it may have been meant as content, and is not taken for commands.
+bool may_end_elsewhere(ContentFault fault) {
+  return fault == ContentFault::bare_cr || fault == ContentFault::bare_lf ||
+         fault == ContentFault::nul;
+}
+
 }  // namespace
 
 void ServerSession::on_data(std::string_view arguments) {
@@ -144,6 +151,7 @@ void ServerSession::refuse_arrived() {
     refusal_.assign(verdict());
     ++errors_;
   }
+  if (!chunked_ && may_end_elsewhere(scanner_.fault())) return close_with(refusal_);
   reply(refusal_);
   end_transaction();
 }

@@ -76,10 +76,21 @@ bool has_bare(std::string_view text) {
 TEST(ServerSmuggling, NoFormEndsTheMessage) {
   const std::vector<Form> all = forms();
   ASSERT_GT(all.size(), 10'000U);
-  size_t refused = 0, taken = 0;
+  size_t refused = 0, taken = 0, odd_ends = 0;
   for (const Form& form : all) {
-    if (form.end_of_data) continue;  // it is the real one: what follows are the client's commands
     const std::string content = "Subject: x\r\n\r\ntext" + form.text + kSmuggled + ".\r\n";
+    if (form.end_of_data) {  // it is the real one: what follows are the client's commands, unless
+      Talk talk;             // what is in front makes another end likely
+      talk.ready().ask(kEnvelope + "DATA\r\n" + content);
+      const std::string up_to_end =
+          "text" + form.text.substr(0, form.text.find("\r\n.\r\n")) + "\r\n";
+      ASSERT_EQ(talk.contents.empty(), has_bare(up_to_end)) << shown(form.text);
+      if (has_bare(up_to_end)) {
+        ASSERT_EQ(talk.told.find("ceo@"), std::string::npos) << shown(form.text);
+      }
+      odd_ends += has_bare(up_to_end) ? 1 : 0;
+      continue;
+    }
     for (const Cut cut : {Cut::whole, Cut::octets}) {
       Talk talk({}, true, cut);
       const std::string replies = talk.ready().ask(kEnvelope + "DATA\r\n" + content + "NOOP\r\n");
@@ -87,7 +98,8 @@ TEST(ServerSmuggling, NoFormEndsTheMessage) {
       ASSERT_EQ(replies.substr(0, 26 + kGo.size()), kEnvelopeReplies + kGo) << shown(form.text);
       ASSERT_EQ(replies.substr(26 + kGo.size(), bare ? 9 : 12), bare ? "554 5.6.0" : "250 2.0.0 Ok")
           << shown(form.text);
-      ASSERT_EQ(std::count(replies.begin(), replies.end(), '\n'), 5) << shown(form.text);
+      // Behind a content with such octets nothing is read.
+      ASSERT_EQ(std::count(replies.begin(), replies.end(), '\n'), bare ? 4 : 5) << shown(form.text);
       ASSERT_EQ(talk.told.find("ceo@"), std::string::npos) << shown(form.text);
       if (bare) {
         ASSERT_TRUE(talk.contents.empty()) << shown(form.text);
@@ -99,6 +111,7 @@ TEST(ServerSmuggling, NoFormEndsTheMessage) {
   }
   EXPECT_GT(refused, 10'000U);
   EXPECT_GT(taken, 100U);
+  EXPECT_GT(odd_ends, 10U);
 }
 
 // What leaves this relay holds no bare CR, no bare LF and no NUL, and its only end is at its end.

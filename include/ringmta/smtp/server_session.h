@@ -21,11 +21,12 @@
 // answers `blocked`, so what the client sent behind stays in order and is read as what it then is.
 //
 // What is stricter than elsewhere, because a next hop might read it otherwise: content with a bare
-// CR, a bare LF or a NUL is refused (554 5.6.0) after it was read to its end; a command line that
-// ends in a bare LF or holds a control character is refused (500 5.5.2). What is done for the
-// content's sake: a BDAT message whose last line is not ended gets its CRLF (RFC 3030 2 lets a
-// client leave it out, DATA cannot carry such a message); a content that begins with white space
-// gets an empty line in front, or its first line would continue the last of our trace lines.
+// CR, a bare LF or a NUL is refused (554 5.6.0) after it was read to its end, and after DATA
+// nothing behind that end is read: the client may have meant another end. A command line that ends
+// in a bare LF or holds a control character is refused (500 5.5.2). What is done for the content's
+// sake: a BDAT message whose last line is not ended gets its CRLF (RFC 3030 2 lets a client leave
+// it out, DATA cannot carry such a message); a content that begins with white space gets an empty
+// line in front, or its first line would continue the last of our trace lines.
 #pragma once
 
 #include <array>
