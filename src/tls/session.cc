@@ -13,6 +13,14 @@
 #include "session_impl.h"
 
 namespace ringmta::tls {
+namespace {
+
+// What a peer may make the library do beyond the reading of its data. Keys are changed after 2^24
+// records or so (RFC 8446 5.5); a session ticket has a few hundred octets.
+constexpr uint64_t kAnswersMax = 32, kOctetsPerAnswer = 64 * 1024;
+constexpr uint64_t kOverheadMax = 64 * 1024, kOverheadFactor = 64;
+
+}  // namespace
 
 Session::Session(std::shared_ptr<ServerContext> context) : impl_(std::make_unique<Impl>()) {
   impl_->server = std::move(context);
@@ -168,7 +176,14 @@ void Session::Impl::take_hello() {
 Session::Action Session::Impl::read(Bytes& plaintext) {
   // The library would ask for more, and spend half a microsecond on it.
   if (transport.waiting() == 0 && wolfSSL_pending(library.get()) == 0) return Action::more;
+  const uint64_t taken = transport.taken, records = transport.records;
   const int got = wolfSSL_read(library.get(), record(), static_cast<int>(kRecordSizeMax));
+  taken_for_it += transport.taken - taken;
+  answered += transport.records - records;
+  if (got > 0) plaintext_read += static_cast<uint64_t>(got);
+  if (demands_too_much()) {
+    return fail_with("TLS receiving: the peer sends key updates and the like instead of data");
+  }
   if (has_new_ticket) remember();
   if (transport.held_used == transport.held.size() && !transport.held.empty()) {
     std::string().swap(transport.held);
@@ -186,6 +201,12 @@ Session::Action Session::Impl::read(Bytes& plaintext) {
     return Action::closed;
   }
   return fail_library("receiving", got);
+}
+
+// One octet of data in a record of its own costs 23 more.
+bool Session::Impl::demands_too_much() const {
+  return answered > kAnswersMax + plaintext_read / kOctetsPerAnswer ||
+         taken_for_it > kOverheadMax + kOverheadFactor * plaintext_read;
 }
 
 Session::Action Session::Impl::fail_with(std::string why) {

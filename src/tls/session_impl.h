@@ -34,6 +34,9 @@ struct Session::Impl final : Hidden {
   std::shared_ptr<ClientContext> client;
   std::unique_ptr<WOLFSSL, LibrarySessionDeleter> library;
   Transport transport;
+  uint64_t plaintext_read = 0;  // octets
+  uint64_t taken_for_it = 0;    // octets from the transport since the handshake
+  uint64_t answered = 0;        // records that reading put out
   using Plaintext = std::basic_string<char, std::char_traits<char>, HiddenAllocator<char>>;
   Plaintext kept;         // given back by unread()
   Plaintext handed;       // the same, handed out again
@@ -52,6 +55,7 @@ struct Session::Impl final : Hidden {
   void take_hello();
   Action handshake();
   Action read(Bytes& plaintext);
+  bool demands_too_much() const;
   void note_facts();
   void remember();
   // The library's question whether a certificate is acceptable (wolfSSL's VerifyCallback).

@@ -19,11 +19,14 @@ int receive(WOLFSSL*, char* into, int size, void* context) {
   const size_t taken = std::min(wanted, transport.input.size());
   std::memcpy(into, transport.input.data(), taken);
   transport.input = transport.input.subspan(taken);
+  transport.taken += taken;
   return static_cast<int>(taken);
 }
 
 int send(WOLFSSL*, char* from, int size, void* context) {
-  static_cast<Transport*>(context)->output.append(from, static_cast<size_t>(size));
+  auto& transport = *static_cast<Transport*>(context);
+  transport.output.append(from, static_cast<size_t>(size));
+  ++transport.records;
   return size;
 }
 

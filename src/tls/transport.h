@@ -15,6 +15,11 @@ struct Transport {
   Bytes input;  // what step() was given and has not been taken
   std::string output;
 
+  // What a peer can ask for at no cost to itself (TLS 1.3 lets it send any number of KeyUpdates,
+  // each of which costs two key derivations and, if asked for, an answer; RFC 8446 4.6.3) is paid
+  // for by application data.
+  uint64_t taken = 0;    // octets
+  uint64_t records = 0;  // put out by the library
   size_t waiting() const { return held.size() - held_used + input.size(); }
 };
 
