@@ -12,7 +12,8 @@
 // Mechanisms: of those offered the strongest that the secret is for, or the configured ones in
 // their order; what shows the secret only over TLS, unless that is permitted. One that the peer
 // does not know after all (504, 534, 538) makes way for the next. A refused secret (535) is fetched
-// anew; when that gives another, it is tried on the same connection.
+// anew; when that gives another, it is tried on the same connection, once.
+#include <algorithm>
 #include <array>
 
 #include "pools_impl.h"
@@ -25,6 +26,8 @@ namespace {
 using sasl::Mechanism;
 
 constexpr Milliseconds kLookAgain{20};
+constexpr uint32_t kRefusalsMax = 2;  // of a secret on one connection
+constexpr size_t kQuotedMin = 8;      // octets of what we said: so many are no chance
 constexpr std::array kWithToken = {Mechanism::oauthbearer, Mechanism::xoauth2};
 constexpr std::array kWithPassword = {Mechanism::scram_sha_256_plus, Mechanism::scram_sha_256,
                                       Mechanism::plain, Mechanism::login};
@@ -44,6 +47,14 @@ std::string base64_of(std::string_view text) {
   encoded.reserve(base64_length(text.size()));
   append_base64(as_bytes(text), encoded);
   return encoded;
+}
+
+// A line each.
+void note_said(SecretText& said, std::string_view line) {
+  const size_t before = said.size();
+  said.resize(before + line.size() + 1);
+  std::ranges::copy(line, said.data() + before);
+  said.data()[before + line.size()] = '\n';
 }
 
 }  // namespace
@@ -95,12 +106,32 @@ std::string Pools::Impl::why_no_mechanism(const Connection& connection, const Au
 
 // ---- the owner's turn
 
+// A reply to AUTH as it may be shown. One that quotes a line of ours (as some do that do not know
+// AUTH) would put the secret into the log and into every notification.
+std::string Pools::Impl::line_to_show(const Connection& connection, const smtp::Reply& reply) {
+  std::string line = reply.line();
+  if (connection.auth == nullptr) return line;
+  std::string_view said = connection.auth->said.view();
+  while (!said.empty()) {
+    const std::string_view ours = said.substr(0, said.find('\n'));
+    said.remove_prefix(ours.size() + 1);
+    const size_t length = std::min(kQuotedMin, ours.size());
+    for (size_t at = 0; length > 0 && at + length <= ours.size(); ++at) {
+      if (line.find(ours.substr(at, length)) == std::string::npos) continue;
+      wipe(line);
+      return fmt::format("{} (it quotes what was said to authenticate)", reply.code);
+    }
+  }
+  return line;
+}
+
 void Pools::Impl::authenticate(Connection& connection, const smtp::Reply* refusal) {
   const AuthOptions& how = *security_of(*connection.site).options.auth;
   if (connection.auth == nullptr) connection.auth = std::make_unique<Authentication>();
   Authentication& auth = *connection.auth;
   if (refusal != nullptr) {
-    auth.refusal = refusal->line();
+    auth.refusal = line_to_show(connection, *refusal);
+    auth.said.wipe();
     if (!auth.problem.empty()) {
       auth_failed(connection, auth.problem, kWrongCredentials);
       return;
@@ -116,6 +147,10 @@ void Pools::Impl::authenticate(Connection& connection, const smtp::Reply* refusa
       auth.refused_number = auth.secret_number;
       auth.tried = 0;
       credentials->refused(how, auth.secret_number);
+      if (++auth.refusals == kRefusalsMax) {
+        auth_failed(connection, auth.refusal, kWrongCredentials);
+        return;
+      }
     }
   }
   begin_exchange(connection);
@@ -183,6 +218,7 @@ void Pools::Impl::start_exchange(Connection& connection, Mechanism mechanism,
   std::string encoded = base64_of(step.text);
   // "AUTH ", a blank, CRLF
   const bool fits = name.size() + encoded.size() + 8 <= smtp::ClientSession::kAuthLineMax;
+  note_said(auth.said, encoded);
   if (fits) {
     connection.session.authenticate(name, encoded);
     wipe(encoded);
@@ -215,6 +251,7 @@ void Pools::Impl::answer_challenge(Connection& connection, const sasl::ClientExc
   switch (step.action) {
     case Action::respond: {
       std::string encoded = base64_of(step.text);
+      note_said(auth.said, encoded);
       connection.session.answer(encoded);
       wipe(encoded);
       return;

@@ -69,6 +69,10 @@ void Pools::Impl::fail_opening(Connection& connection, std::string reason,
 
 // All that is received comes through here.
 void Pools::Impl::on_received(Connection& connection, Bytes data) {
+  if (connection.paused) {  // its handshake goes on in another turn, with all that comes until then
+    loop.io().pause(connection.stream, data);
+    return;
+  }
   if (connection.secure == nullptr) {
     feed(connection, data);
   } else {
@@ -120,8 +124,10 @@ void Pools::Impl::on_session_closed(Connection& connection, const smtp::Reply& r
     // Our own words about a policy have their status; the peer's are in the text.
     const bool policy = reply.code == 0 && reply.status.subject == kSecurity;
     if (reply.code / 100 == 4) connection.site->crowded = true;
-    fail_opening(connection, connection.host->text() + ": " + (policy ? reply.text : reply.line()),
-                 policy ? reply.status : kNoAnswer);
+    fail_opening(
+        connection,
+        connection.host->text() + ": " + (policy ? reply.text : line_to_show(connection, reply)),
+        policy ? reply.status : kNoAnswer);
     return;
   }
   if (connection.state == Connection::State::leaving && connection.jobs.empty()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hosts.h"
+#include "ringmta/base/hidden_memory.h"
 #include "ringmta/base/intrusive_list.h"
 #include "ringmta/queue/job.h"
 #include "ringmta/ring/timer_wheel.h"
@@ -42,7 +43,9 @@ struct Authentication {
   uint32_t tried = 0;           // mechanisms, a bit each
   uint64_t secret_number = 0;   // of the one in use; see Credentials
   uint64_t refused_number = 0;  // of the one that was refused here
+  uint32_t refusals = 0;        // of a secret
   std::string refusal;          // the peer's last
+  SecretText said;              // lines that we sent, which a refusal may quote
   std::string problem;          // why we gave up ourselves
   std::string held_first;       // the initial response, where AUTH's line had no room for it
   Wants wants = Wants::nothing;

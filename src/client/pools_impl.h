@@ -122,6 +122,7 @@ struct Pools::Impl {
   static std::optional<sasl::Mechanism> choose_mechanism(const Connection& connection,
                                                          const AuthOptions& how);
   static std::string why_no_mechanism(const Connection& connection, const AuthOptions& how);
+  static std::string line_to_show(const Connection& connection, const smtp::Reply& reply);
   void authenticate(Connection& connection, const smtp::Reply* refusal);
   void begin_exchange(Connection& connection);
   void start_exchange(Connection& connection, sasl::Mechanism mechanism, std::string_view secret);

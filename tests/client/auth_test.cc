@@ -18,6 +18,8 @@
 namespace ringmta::client {
 namespace {
 
+using namespace std::string_literals;
+
 std::string encoded(std::string_view text) {
   std::string into;
   append_base64(as_bytes(text), into);
@@ -256,6 +258,46 @@ TEST_F(Auth, AWrongPasswordIsTheSitesTroubleAndTriedOnce) {
   put("password", "s3cret\n");
   ASSERT_TRUE(delivered(1));
 }
+
+TEST_F(Auth, ATokenThatIsNewEachTimeIsTriedTwice) {
+  door.mechanisms = "XOAUTH2";
+  door.token = "none of these";
+  options.mx.auth->password_file.clear();
+  options.mx.auth->token_command = {
+      script("echo x >> " + path("count") + "\nwc -l < " + path("count") + "\n")};
+  ScriptedPeer peer(world, "192.0.2.1", peer_script());
+  const queue::SiteId site = begin();
+  queue().add(site, mail("m"));
+  ASSERT_TRUE(failed());
+  EXPECT_EQ(door.used, (std::vector<std::string>{"XOAUTH2", "XOAUTH2"}));
+  EXPECT_EQ(queue().failed_status, (smtp::EnhancedStatus{4, 7, 8}));
+}
+
+// Some servers say what they did not understand.
+const std::string kWrongLine = encoded("\0ann\0wr0ng"s);
+
+struct Quoted : Auth, testing::WithParamInterface<std::string> {};
+
+TEST_P(Quoted, TheSecretIsNotShown) {
+  door.mechanisms = "PLAIN";
+  door.refusal = GetParam();
+  put("password", "wr0ng\n");
+  ScriptedPeer peer(world, "192.0.2.1", peer_script());
+  const queue::SiteId site = begin();
+  queue().add(site, mail("m"));
+  ASSERT_TRUE(failed());
+  const std::string news = queue().news[0];
+  EXPECT_EQ(news.find(kWrongLine.substr(4, 8)), std::string::npos) << news;
+  EXPECT_NE(news.find(GetParam().substr(0, 3) + " (it quotes what was said to authenticate)"),
+            std::string::npos)
+      << news;
+}
+INSTANTIATE_TEST_SUITE_P(Refusals, Quoted,
+                         testing::Values("500 5.5.1 Command unrecognized: \"AUTH PLAIN " +
+                                             kWrongLine + "\"",
+                                         "535 5.7.8 no: " + kWrongLine,
+                                         "421 4.7.0 " + kWrongLine.substr(4),
+                                         "454 4.7.0 later, " + kWrongLine));
 
 TEST_F(Auth, NotNow) {
   door.refusal = "454 4.7.0 Temporary authentication failure";

@@ -397,6 +397,7 @@ TEST_F(TlsWorlds, HandshakesAreSpreadOverTurns) {
   options.tls.handshake_steps_per_turn = 1;
   sim::WorldOptions how;
   how.network.latency_us_min = how.network.latency_us_max = 100;  // all at once
+  how.network.segment_octets_max = 300;  // and more comes while one waits for its turn
   sim::World own(how);
   ScriptedPeer peer(own, "192.0.2.1", good());
   Shard one(own, options);
