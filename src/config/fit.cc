@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "ringmta/base/bytes.h"
+#include "ringmta/dns/name.h"
 
 namespace ringmta::config {
 namespace {
@@ -101,11 +102,11 @@ void fit_to_machine(Settings& settings, const Machine& machine, const Problems& 
     std::erase_if(settings.mx.refused_addresses, has_loopback);
   }
   for (queue::Route& route : settings.queue.routes) {
-    for (std::string& domain : route.domains) domain = lower(domain);
+    for (std::string& domain : route.domains) domain = dns::domain_key(domain);
   }
   fit_tls_out(settings);
   for (queue::RetryRule& rule : settings.queue.retry_rules) {
-    for (std::string& domain : rule.domains) domain = lower(domain);
+    for (std::string& domain : rule.domains) domain = dns::domain_key(domain);
   }
   for (queue::SiteRetryRule& rule : settings.queue.site_retry_rules) {
     for (std::string& host : rule.hosts) host = lower(host);

@@ -9,7 +9,7 @@
 
 #include "checks.h"
 #include "files.h"
-#include "ringmta/base/bytes.h"
+#include "ringmta/dns/name.h"
 #include "ringmta/sasl/mechanism.h"
 #include "ringmta/tls/context.h"
 
@@ -160,7 +160,7 @@ void fit_tls_out(Settings& settings) {
   }
   settings.queue.connection_rules.clear();
   for (client::SecurityRule& rule : client.rules) {
-    for (std::string& domain : rule.domains) domain = lower(domain);
+    for (std::string& domain : rule.domains) domain = dns::domain_key(domain);
     settings.queue.connection_rules.push_back({rule.domains, label_of(rule.security.tls)});
   }
 }

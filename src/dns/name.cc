@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "ringmta/base/bytes.h"
+
 namespace ringmta::dns {
 namespace {
 
@@ -134,6 +136,20 @@ Result<Name> mail_domain(std::string_view domain) {
                             idn2_strerror(result)));
   }
   return Name::parse(reinterpret_cast<const char*>(output));
+}
+
+void append_domain_key(std::string_view domain, std::string& into) {
+  const size_t before = into.size();
+  const auto plain = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (!std::ranges::all_of(domain, plain)) {
+    const bool pattern = domain.starts_with('.');
+    if (const Result<Name> name = mail_domain(domain.substr(pattern ? 1 : 0))) {
+      if (pattern) into += '.';
+      into += name->text();
+    }
+  }
+  if (into.size() == before) into += domain;
+  for (size_t i = before; i < into.size(); ++i) into[i] = ascii_lower(into[i]);
 }
 
 }  // namespace ringmta::dns

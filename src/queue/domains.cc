@@ -9,6 +9,7 @@
 
 #include "queue_impl.h"
 #include "ringmta/base/bytes.h"
+#include "ringmta/dns/name.h"
 
 namespace ringmta::queue {
 
@@ -34,8 +35,8 @@ Milliseconds unknown_wait(uint32_t failures) {
 }  // namespace
 
 uint32_t Queue::Impl::use_domain(std::string_view as_given) {
-  lowered.assign(as_given);
-  for (char& c : lowered) c = ascii_lower(c);
+  lowered.clear();
+  dns::append_domain_key(as_given, lowered);
   const uint64_t hash = hash_text(lowered);
   uint32_t index = domain_table.find(
       hash, [&](uint32_t candidate) { return domains.at_index(candidate)->name == lowered; });

@@ -450,5 +450,38 @@ TEST_F(Domains, OfLentJobsTheHomeMakesTheSite) {
   EXPECT_EQ(keeper.count(Kind::delivered), 1U);
 }
 
+// A client chooses how it writes a domain; the rules are about what it means.
+TEST(DomainNames, NoSpellingEscapesARoute) {
+  QueueOptions options = plain_options();
+  options.routes = {route_to("books", {"xn--bcher-kva.example"}),
+                    route_to("partner", {"partner.example"}), route_to("rest", {"*"})};
+  Station station(options);
+  station.peer = nullptr;
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"b\xC3\xBC"
+       "cher.example",
+       "books"},
+      {"B\xC3\x9C"
+       "CHER.Example",
+       "books"},
+      {"XN--BCHER-KVA.example", "books"},
+      {"\xEF\xBD\x90"
+       "artner.example",
+       "partner"},
+      {"m\xC3\xBCller.example", "rest"}};
+  for (const auto& [domain, site] : cases) {
+    SCOPED_TRACE(domain);
+    station.submit_to({"x@" + domain});
+    station.run_for(seconds(1));
+    Queue::Filter filter;
+    filter.domain = domain;
+    std::vector<std::string> sites;
+    for (const auto& entry : station.queue->list(filter, 0, 200).entries)
+      sites.push_back(entry.site);
+    ASSERT_FALSE(sites.empty());
+    EXPECT_EQ(sites.back(), site);
+  }
+}
+
 }  // namespace
 }  // namespace ringmta::queue

@@ -58,4 +58,14 @@ class Name final {
 // non-transitional: RFC 5891, UTS 46). An error says what is wrong with it, for the sender.
 Result<Name> mail_domain(std::string_view domain);
 
+// The form in which domains of addresses and of the configuration are compared, so that a spelling
+// (bücher.example, fullwidth letters) escapes no rule: that of mail_domain() in small letters. A
+// pattern's dot in front stays. What is no domain stays as it is, ASCII letters made small.
+void append_domain_key(std::string_view domain, std::string& into);
+inline std::string domain_key(std::string_view domain) {
+  std::string key;
+  append_domain_key(domain, key);
+  return key;
+}
+
 }  // namespace ringmta::dns
