@@ -56,6 +56,7 @@ Result<std::unique_ptr<Spool>> Spool::create(ring::Io&, const SpoolOptions&, Rec
   return std::unique_ptr<Spool>(new Spool(std::make_unique<Impl>()));
 }
 bool Spool::accepting() const { return true; }
+bool Spool::memory_exhausted() const { return false; }
 MessageId Spool::next_id() { return {++impl_->next << 32}; }
 StoredHandle Spool::store(MessageId id, const MessageHead&, std::string_view,
                           std::span<const std::string_view>, uint64_t) {

@@ -107,7 +107,7 @@ uint32_t Queue::Impl::next_delivery(SiteEntry& site) {
 
 bool Queue::Impl::begin_load(SiteEntry& site, uint32_t index) {
   if (site.loading + site.loaded.count >= kLoadsPerSiteMax) return false;
-  if (loads >= kLoadsMax) {
+  if (loads >= kLoadsMax || spool.memory_exhausted()) {
     if (!site.starved && site.loading + site.loaded.count == 0) {
       site.starved = true;
       starved.push_back(site.site.id.value);
@@ -163,7 +163,13 @@ void Queue::Impl::unload(SiteEntry& site) {
 void Queue::Impl::load_slot_free() {
   RINGMTA_ASSERT(loads > 0);
   --loads;
-  if (starved.empty()) return;
+  feed_starved();
+}
+
+// One site at a time: it may take what there is. Whether there is memory again nobody tells, it is
+// looked at now and then (arm_next).
+void Queue::Impl::feed_starved() {
+  if (starved.empty() || loads >= kLoadsMax || spool.memory_exhausted()) return;
   SiteEntry& site = *sites.at_index(starved.front());
   starved.pop_front();
   site.starved = false;

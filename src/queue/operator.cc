@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "queue_impl.h"
+#include "ringmta/dns/name.h"
 
 namespace ringmta::queue {
 
@@ -29,7 +30,7 @@ uint64_t cursor_of(uint32_t slot, size_t recipient) {
 struct Queue::Impl::Match {
   Match(Impl& impl, const Filter& the_filter) : filter(the_filter) {
     if (filter.domain.empty()) return;
-    const std::string key = lower(filter.domain);
+    const std::string key = dns::domain_key(filter.domain);
     domain = impl.domain_table.find(
         hash_text(key), [&](uint32_t index) { return impl.domains.at_index(index)->name == key; });
     nothing = domain == kNone;
@@ -55,29 +56,32 @@ struct Queue::Impl::Match {
 
 // ---- heads from disk
 
-// True: the message's head can be read now. Else it is asked for.
-bool Queue::Impl::head_here(uint32_t index) {
+// Where the message's head is; one on disk is asked for.
+Queue::Impl::Head Queue::Impl::head_of(uint32_t index) {
   Message& message = *messages.at_index(index);
-  if (spool.in_memory(message.stored)) return true;
+  if (spool.in_memory(message.stored)) return Head::here;
   for (const OperatorLoad& load : operator_loads) {
-    if (load.message == index) return load.here;
+    if (load.message != index) continue;
+    if (load.failed) return Head::unreadable;
+    return load.here ? Head::here : Head::asked_for;
   }
-  if (operator_loads.size() >= kOperatorLoadsMax) return false;
-  operator_loads.push_back({index, false, false, now()});
+  if (operator_loads.size() >= kOperatorLoadsMax) return Head::asked_for;
+  operator_loads.push_back({.message = index, .since = now()});
   ++message.holds;  // it must not end while this is under way
   spool.load(message.stored, tag_of(Purpose::listing, index));
   arm_tick();
-  return false;
+  return Head::asked_for;
 }
 
 void Queue::Impl::operator_loaded(uint32_t index, bool readable) {
   for (size_t i = 0; i < operator_loads.size(); ++i) {
     OperatorLoad& load = operator_loads[i];
-    if (load.message != index || load.here) continue;
+    if (load.message != index || load.here || load.failed) continue;
     load.here = readable;
+    load.failed = !readable;
     load.since = now();
     if (!readable) unreadable(index);
-    if (!readable || load.seen) drop_operator_load(i);
+    if (load.seen) drop_operator_load(i);
     return;
   }
 }
@@ -96,7 +100,7 @@ void Queue::Impl::head_seen(uint32_t message) {
   for (size_t i = operator_loads.size(); i-- > 0;) {
     if (operator_loads[i].message != message) continue;
     operator_loads[i].seen = true;
-    if (operator_loads[i].here) drop_operator_load(i);
+    if (operator_loads[i].here || operator_loads[i].failed) drop_operator_load(i);
   }
 }
 
@@ -104,12 +108,13 @@ void Queue::Impl::head_seen(uint32_t message) {
 void Queue::Impl::drop_old_operator_loads() {
   for (size_t i = operator_loads.size(); i-- > 0;) {
     const OperatorLoad& load = operator_loads[i];
-    if (load.here && now() >= load.since + kOperatorLoad) drop_operator_load(i);
+    if ((load.here || load.failed) && now() >= load.since + kOperatorLoad) drop_operator_load(i);
   }
 }
 
 // Calls visit(index, head or null) for deliveries from the cursor on that match, until it answers
-// false (then the cursor stays on that one), the slice is used up, or a head is not here.
+// false (then the cursor stays on that one), the slice is used up, or a head is not here. Of what
+// cannot be read the head is null, and nobody knows whether it is of the filter's sender.
 template <typename Visit>
 Queue::Impl::Walk Queue::Impl::walk(const Filter& filter, uint64_t cursor, bool heads,
                                     Visit&& visit) {
@@ -126,7 +131,8 @@ Queue::Impl::Walk Queue::Impl::walk(const Filter& filter, uint64_t cursor, bool 
     if (stopped) return;
     if (!match.delivery(*this, delivery)) return;
     const bool needs_head = heads || !filter.sender.empty();
-    if (needs_head && !head_here(delivery.message)) {
+    const Head where = needs_head ? head_of(delivery.message) : Head::here;
+    if (where == Head::asked_for) {
       // Go on asking for those behind, but stay here.
       if (!missed) result.cursor = cursor_of(handle.index, handle.index == slot ? first : 0);
       missed = true;
@@ -134,8 +140,12 @@ Queue::Impl::Walk Queue::Impl::walk(const Filter& filter, uint64_t cursor, bool 
       return;
     }
     if (missed) return;
+    if (where == Head::unreadable && !filter.sender.empty()) {
+      head_seen(delivery.message);
+      return;
+    }
     std::optional<spool::MessageHead> head;
-    if (needs_head) {
+    if (needs_head && where == Head::here) {
       views.clear();
       head = spool::decode_head(spool.head(messages.at_index(delivery.message)->stored), views);
       RINGMTA_ASSERT(head.has_value());
@@ -169,7 +179,7 @@ Queue::Listing Queue::Impl::list(const Filter& filter, uint64_t cursor, size_t e
     for (size_t i = begin; i < recipients.size(); ++i) {
       if (!match.recipient(recipients[i])) continue;
       if (listing.entries.size() >= entries_max) return i;
-      listing.entries.push_back(entry_of(delivery, recipients[i], *head));
+      listing.entries.push_back(entry_of(delivery, recipients[i], head));
     }
     return SIZE_MAX;
   };
@@ -180,16 +190,20 @@ Queue::Listing Queue::Impl::list(const Filter& filter, uint64_t cursor, size_t e
 }
 
 Queue::Listing::Entry Queue::Impl::entry_of(const Delivery& delivery, const Recipient& recipient,
-                                            const spool::MessageHead& head) {
+                                            const spool::MessageHead* head) {
   const spool::StoredHandle stored = messages.at_index(delivery.message)->stored;
   Listing::Entry entry;
   entry.id = spool.id(stored);
   entry.recipient = recipient.index;
-  entry.sender = head.envelope.reverse_path;
-  entry.address = head.envelope.recipients[recipient.index].address;
+  if (head != nullptr) {
+    entry.sender = head->envelope.reverse_path;
+    entry.address = head->envelope.recipients[recipient.index].address;
+    entry.arrival = head->info.arrival;
+  } else {
+    entry.sender = entry.address = "(cannot be read)";
+  }
   if (delivery.site != kNone) entry.site = sites.at_index(delivery.site)->site.name;
   entry.last_reply = reply_line(why(delivery));
-  entry.arrival = head.info.arrival;
   entry.next_attempt = next_attempt_of(delivery);
   entry.attempts = delivery.attempts;
   entry.size = spool.wire_size(stored);

@@ -74,6 +74,7 @@ bool Queue::Impl::run() {
       make_chore(index);
     }
     more = more || work == 0;
+    feed_starved();
     more = run_chores() || more;
     more = run_domains() || more;
     more = move_deliveries() || more;
@@ -106,6 +107,7 @@ void Queue::Impl::arm_next() {
       next = std::min(next, sites.at_index(idle_sites.head)->idle_since + kSiteIdle);
   }
   if (!operator_loads.empty()) next = std::min(next, now() + kOperatorLoad);
+  if (!starved.empty()) next = std::min(next, now() + kStarvedLook);
   if (next == Monotonic::never()) {
     loop.timers().cancel(tick_timer);
   } else if (!tick_timer.armed() || tick_timer.due != next) {

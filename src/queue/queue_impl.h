@@ -53,6 +53,7 @@ inline constexpr Milliseconds kUnreadableLongest = minutes(5);  // ... doubling 
 inline constexpr Milliseconds kGrace = minutes(10);             // for what comes in expired
 inline constexpr Milliseconds kDomainIdle = minutes(1);         // kept so long without mail
 inline constexpr Milliseconds kSiteIdle = minutes(10);          // likewise
+inline constexpr Milliseconds kStarvedLook{100};                // at the memory for contents
 inline constexpr Milliseconds kOperatorLoad = seconds(5);       // a content loaded for a listing
 inline constexpr uint32_t kImmediateMax = 10;  // unjudged so often in a row: deferred after all
 
@@ -178,6 +179,7 @@ struct Queue::Impl {
   void loaded(uint32_t delivery, bool readable);
   void unload(SiteEntry& site);
   void load_slot_free();
+  void feed_starved();
   Job* make_job(SiteEntry& site, uint32_t delivery);
   void merge_siblings(SiteEntry& site, uint32_t delivery);
   void fill_transaction(Attempt& attempt, const Delivery& delivery, spool::StoredHandle stored);
@@ -229,8 +231,9 @@ struct Queue::Impl {
   // operator.cc
   struct OperatorLoad {
     uint32_t message = kNone;
-    bool here = false;  // loaded and pinned
-    bool seen = false;  // no longer needed: it goes as soon as it is here
+    bool here = false;    // loaded and pinned
+    bool failed = false;  // it cannot be read: the walk passes over it
+    bool seen = false;    // no longer needed: it goes as soon as it is here
     Monotonic since{};
   };
   Listing list(const Filter& filter, uint64_t cursor, size_t entries_max);
@@ -244,11 +247,12 @@ struct Queue::Impl {
   template <typename Visit>
   Walk walk(const Filter& filter, uint64_t cursor, bool heads, Visit&& visit);
   Listing::Entry entry_of(const Delivery& delivery, const Recipient& recipient,
-                          const spool::MessageHead& head);
+                          const spool::MessageHead* head);  // null: it cannot be read
   Listing::State state_of(const Delivery& delivery);
   WallTime next_attempt_of(const Delivery& delivery);
   void dispatch_again(uint32_t delivery);
-  bool head_here(uint32_t message);  // else it is asked for
+  enum class Head : uint8_t { here, asked_for, unreadable };
+  Head head_of(uint32_t message);
   void operator_loaded(uint32_t message, bool readable);
   void head_seen(uint32_t message);
   void drop_operator_load(size_t which);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -159,6 +160,17 @@ void Operator::answer(const Json& request, const http::ControlServer::Reply& rep
   }
 }
 
+// False: it took too long, and the shard does not go on with it.
+bool Operator::run_on(ShardId shard, const std::function<bool(ShardRelay&)>& slice) {
+  const auto given_up = std::make_shared<std::atomic<bool>>(false);
+  const bool answered = Task::run_on(
+      exchange_, shard,
+      [given_up, slice](ShardRelay& relay) { return given_up->load() || slice(relay); },
+      kAnswerMax);
+  given_up->store(!answered);
+  return answered;
+}
+
 void Operator::list(const Json& request, const http::ControlServer::Reply& reply) {
   const auto filter = filter_of(request);
   if (!filter) return refuse(reply, "the id is not a message id (13 characters, 0-9 A-Z)");
@@ -173,13 +185,11 @@ void Operator::list(const Json& request, const http::ControlServer::Reply& reply
     do {
       auto page = std::make_shared<queue::Queue::Listing>();
       const size_t wanted = left < kPage ? left : kPage;
-      const bool answered = Task::run_on(
-          exchange_, ShardId{shard},
-          [page, cursor, wanted, filter = *filter](ShardRelay& relay) {
+      const bool answered =
+          run_on(ShardId{shard}, [page, cursor, wanted, filter = *filter](ShardRelay& relay) {
             *page = relay.queue().list(filter, page->waiting ? page->cursor : cursor, wanted);
             return !page->waiting;
-          },
-          kAnswerMax);
+          });
       if (!answered) return refuse(reply, fmt::format("shard {} does not answer", shard));
       for (const Entry& entry : page->entries) {
         if (!reply(to_json(entry, shard))) return;
@@ -212,9 +222,8 @@ void Operator::change(const Json& request, const http::ControlServer::Reply& rep
     uint64_t cursor = 0;
     do {
       auto change = std::make_shared<queue::Queue::Change>();
-      const bool answered = Task::run_on(
-          exchange_, ShardId{shard},
-          [change, cursor, retry, filter = *filter](ShardRelay& relay) {
+      const bool answered =
+          run_on(ShardId{shard}, [change, cursor, retry, filter = *filter](ShardRelay& relay) {
             const uint64_t from = change->waiting ? change->cursor : cursor;
             const uint64_t before = change->recipients;
             if (retry && from == 0) relay.pools().try_hosts_again();
@@ -222,8 +231,7 @@ void Operator::change(const Json& request, const http::ControlServer::Reply& rep
                 retry ? relay.queue().retry(filter, from) : relay.queue().remove(filter, from);
             change->recipients += before;
             return !change->waiting;
-          },
-          kAnswerMax);
+          });
       if (!answered) return refuse(reply, fmt::format("shard {} does not answer", shard));
       changed += change->recipients;
       cursor = change->cursor;

@@ -17,6 +17,8 @@
 
 namespace ringmta::relay {
 
+class ShardRelay;
+
 class Operator final {
  public:
   using Reload = std::function<nlohmann::json()>;
@@ -30,6 +32,7 @@ class Operator final {
 
  private:
   nlohmann::json status() const;
+  bool run_on(ShardId shard, const std::function<bool(ShardRelay&)>& slice);
   void list(const nlohmann::json& request, const http::ControlServer::Reply& reply);
   void show(const nlohmann::json& request, const http::ControlServer::Reply& reply);
   void change(const nlohmann::json& request, const http::ControlServer::Reply& reply, bool retry);

@@ -157,7 +157,7 @@ void Spool::for_each_recovered(const std::function<void(StoredHandle, const Reco
 
 bool Spool::accepting() const { return impl_->disk.accepting; }
 bool Spool::memory_pressed() const { return false; }
-bool Spool::memory_exhausted() const { return false; }
+bool Spool::memory_exhausted() const { return impl_->disk.memory_exhausted; }
 MessageId Spool::next_id() { return {++impl_->disk.last_id}; }
 
 StoredHandle Spool::store(MessageId id, const MessageHead& head, std::string_view trace_lines,

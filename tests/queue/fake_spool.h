@@ -30,6 +30,7 @@ struct Disk {
   bool holds_loads = false;
   uint32_t failing_commits = 0;  // so many of the next ones fail
   bool unreadable = false;
+  bool memory_exhausted = false;
   uint32_t loads_in_flight = 0, loads_in_flight_most = 0;
   uint64_t loads = 0;
   int64_t pins = 0;

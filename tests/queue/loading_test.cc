@@ -59,6 +59,31 @@ TEST(Loading, IsBoundedPerSiteAndInAll) {
   EXPECT_EQ(station.disk.pins, 0);
 }
 
+// Contents that slow peers keep pinned may fill the memory: no more are read until there is room.
+TEST(Loading, WaitsForMemory) {
+  QueueOptions options = plain_options();
+  options.routes = {route_to("one", {"one.example"}), route_to("two", {"two.example"})};
+  Station station(options);
+  station.peer = nullptr;
+  for (int i = 0; i < 50; ++i) {
+    station.submit_to({"a@one.example"});
+    station.submit_to({"a@two.example"});
+  }
+  station.run_for(seconds(1));
+  station.disk.evict_all();
+  station.disk.memory_exhausted = true;
+  EXPECT_EQ(station.take({0}), nullptr);
+  EXPECT_EQ(station.take({1}), nullptr);
+  station.let(deliver);
+  station.run_for(minutes(1));
+  EXPECT_EQ(station.disk.loads, 0U);
+  EXPECT_EQ(station.count(Kind::delivered), 0U);
+  station.disk.memory_exhausted = false;
+  station.run_for(seconds(10));
+  EXPECT_EQ(station.count(Kind::delivered), 100U);
+  EXPECT_EQ(station.disk.pins, 0);
+}
+
 TEST(Loading, WhatWasReadAheadIsGivenUpWhenTheSiteFails) {
   Station station;
   station.peer = nullptr;

@@ -72,6 +72,28 @@ TEST_F(Operator, ListsWhatWaitsAndWhy) {
               1000);
 }
 
+// A bad sector must not keep an operator from the rest, nor a shard busy.
+TEST_F(Operator, WhatCannotBeReadIsListedWithoutItsAddresses) {
+  for (int i = 0; i < 100; ++i) submit("ann@sender.example", {"bob@one.org"});
+  station.run_for(seconds(10));
+  station.disk.evict_all();
+  station.disk.unreadable = true;
+  const uint64_t before = station.disk.loads;
+  const auto entries = list({});
+  ASSERT_EQ(entries.size(), 100U);
+  for (const Entry& entry : entries) {
+    EXPECT_EQ(entry.address, "(cannot be read)");
+    EXPECT_EQ(entry.site, "org");
+  }
+  EXPECT_EQ(station.disk.loads, before + 100);
+  Filter ann;
+  ann.sender = "ann@sender.example";
+  EXPECT_TRUE(list(ann).empty());
+  EXPECT_EQ(change(false, ann), 0U);
+  station.disk.unreadable = false;
+  EXPECT_EQ(list(ann).size(), 100U);
+}
+
 TEST_F(Operator, SaysWhenAHeldSiteIsTriedAgain) {
   station.peer = nullptr;
   submit("ann@sender.example", {"bob@one.org"});
