@@ -12,6 +12,11 @@
 #include "supervisor.h"
 
 namespace ringmta::relay {
+namespace {
+
+constexpr Milliseconds kCutOffMax = seconds(5);  // for the last notes and events
+
+}  // namespace
 
 void Supervisor::wait_for_end() {
   for (;;) {
@@ -41,36 +46,46 @@ bool Supervisor::drained() {
   return answered && all->load();
 }
 
-// Ends intake and lets deliveries finish, for shutdown_max at most; then only what must be on disk
-// is waited for. A second signal cuts it short.
+// True: everything in flight is finished. A signal ends the wait, too.
+bool Supervisor::wait_until_drained(Milliseconds at_most) {
+  const auto clock = [] { return std::chrono::steady_clock::now(); };
+  const auto deadline = clock() + std::chrono::milliseconds(at_most.count);
+  int quiet = 0;  // twice in a row: a letter may have been on its way at the first look
+  while (clock() < deadline) {
+    quiet = drained() ? quiet + 1 : 0;
+    if (quiet == 2) return true;
+    const timespec pause{0, 10'000'000};
+    if (sigtimedwait(&signals_, nullptr, &pause) > 0) {
+      log(LogLevel::warning, "another signal: what is in flight is left to the next start");
+      return false;
+    }
+  }
+  return drained();
+}
+
+// Ends intake and lets deliveries finish, for shutdown_max at most. What is still in flight then is
+// cut off; how it ended (a recipient that LMTP has already, a content that may have arrived) is
+// written down before the shards stop.
 void Supervisor::drain() {
   control_.reset();
   on_every_shard([](ShardRelay& relay) {
     relay.begin_stop();
     return true;
   });
-  const auto clock = [] { return std::chrono::steady_clock::now(); };
-  const auto deadline = clock() + std::chrono::milliseconds(current_->shutdown_max.count);
-  int quiet = 0;  // twice in a row: a letter may have been on its way at the first look
-  while (quiet < 2 && clock() < deadline) {
-    quiet = drained() ? quiet + 1 : 0;
-    if (quiet >= 2) break;
-    const timespec pause{0, 10'000'000};
-    if (sigtimedwait(&signals_, nullptr, &pause) > 0) {
-      log(LogLevel::warning, "second signal: what is in flight is left to the next start");
-      return;
-    }
-  }
-  if (quiet >= 2) {
+  if (wait_until_drained(current_->shutdown_max)) {
     log(LogLevel::info, "everything in flight is finished; what is queued stays in the spool");
     return;
   }
   log(LogLevel::warning,
-      "shutdown_max is over: deliveries still in flight are tried again at the next start");
+      "deliveries still in flight are cut off and tried again at the next start");
   on_every_shard([](ShardRelay& relay) {
     relay.abort_sessions();
     return true;
   });
+  if (!wait_until_drained(kCutOffMax)) {
+    log(LogLevel::error,
+        "how they ended could not be written down; what was not, is tried again at the next start");
+  }
 }
 
 }  // namespace ringmta::relay

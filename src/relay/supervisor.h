@@ -49,6 +49,7 @@ class Supervisor final {
   nlohmann::json reload();
   std::vector<std::shared_ptr<tls::ServerContext>> new_tls_contexts(nlohmann::json& answer);
   bool drained();
+  bool wait_until_drained(Milliseconds at_most);
   void drain();
   void end_shards();
 

@@ -36,6 +36,8 @@ def test_everything_open(lab):
     words = relay.process.words()
     for bad in ("LeakSanitizer", "AddressSanitizer", "runtime error", "assertion"):
         check(bad not in words, words)
+    cut_off = [event for event in relay.events("deferred") if event.get("possible_duplicate")]
+    check(len(cut_off) > 0, "the end of what was cut off was not written down")
     for client in clients:
         client.close()
     operator.close()
