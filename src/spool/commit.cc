@@ -39,6 +39,7 @@ bool Spool::Impl::flush() {
   if (writing != nullptr || io.now() < write_again_at) return false;
   Batch* batch = front_batch();
   if (batch == nullptr) return false;
+  if (batch->closed() && !nevers.empty()) batch = put_nevers_first();
   if (!batch->closed()) {
     add_notes(*batch);
     if (batch->empty()) return false;
@@ -48,14 +49,30 @@ bool Spool::Impl::flush() {
     start_write(*batch);
     return false;
   }
-  if (!no_room || batch->stored.empty()) return false;
-  // There will be no room for it; its notes go with another.
-  std::unique_ptr<Batch> failed = std::move(queued.front());
-  queued.erase(queued.begin());
+  if (!no_room) return false;
+  // There will be no room for messages; the notes beside them go with another batch.
+  const auto first =
+      std::ranges::find_if(queued, [](const auto& waiting) { return !waiting->stored.empty(); });
+  if (first == queued.end()) return false;
+  std::unique_ptr<Batch> failed = std::move(*first);
+  queued.erase(first);
   give_back_notes(*failed);
   fail_messages(*failed);
   retire(std::move(failed));
   return true;
+}
+
+// That a batch never was must be known before anything behind it counts: recovery would take what
+// was refused for mail. What was closed before the failure has no room for it, and the batch that
+// is open has the cursor.
+Batch* Spool::Impl::put_nevers_first() {
+  Cursor own;
+  queued.insert(queued.begin(), new_batch(own));
+  Batch& first = *queued.front();
+  add_nevers(first);
+  first.close();
+  if (own.block != kNone) blocks.release(own.block);
+  return &first;
 }
 
 bool Spool::Impl::nothing_queued() const {

@@ -91,6 +91,8 @@ void Spool::Impl::try_later(Segment& of) {
 
 bool Spool::Impl::may_end(const Segment& of) const {
   if (io.now() < of.try_again_at) return false;
+  // One in use before all of it was written: its file stays open until that has ended.
+  if (making.step != Making::Step::none && making.segment == of.index) return false;
   if (job.segment == of.index || !sources_covered(of)) return false;
   for (const Segment::About& about : of.about) {
     const Segment& other = segment(about.segment);

@@ -48,6 +48,8 @@ struct Spool::Impl {
 
   // store.cc
   Batch* batch_for(uint64_t octets, uint64_t chunk_octets, uint32_t chunks);
+  std::unique_ptr<Batch> new_batch(Cursor& from);
+  Batch* put_nevers_first();
   StoredHandle store(MessageId id, const MessageHead& head, std::string_view trace_lines,
                      std::span<const std::string_view> content, uint64_t tag);
   StoredHandle store_gathered(MessageId id, const MessageHead& head, std::string_view trace_lines,

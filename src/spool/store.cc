@@ -65,14 +65,20 @@ Batch* Spool::Impl::batch_for(uint64_t octets, uint64_t chunk_octets, uint32_t c
     add_notes(last);
     last.close();
   }
+  queued.push_back(new_batch(cursor));
+  return queued.back().get();
+}
+
+std::unique_ptr<Batch> Spool::Impl::new_batch(Cursor& from) {
+  std::unique_ptr<Batch> made;
   if (idle_batches.empty()) {
-    queued.push_back(std::make_unique<Batch>(blocks));
+    made = std::make_unique<Batch>(blocks);
   } else {
-    queued.push_back(std::move(idle_batches.back()));
+    made = std::move(idle_batches.back());
     idle_batches.pop_back();
   }
-  queued.back()->begin(cursor);
-  return queued.back().get();
+  made->begin(from);
+  return made;
 }
 
 StoredHandle Spool::Impl::store(MessageId id, const MessageHead& head, std::string_view trace_lines,

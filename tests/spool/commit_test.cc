@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Writes that fail: what clients are told, and what a restart finds.
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -176,6 +177,36 @@ TEST_F(Commit, NotesThatARefusedMessageNeverWas) {
       }
       keeper->stop();
     }
+  }
+  EXPECT_GT(left_whole, 5);
+}
+
+// A batch that was closed before the one in front of it failed has no room for the note.
+TEST_F(Commit, NotesARefusedMessageBeforeWhatWasClosedBehindIt) {
+  options.batch_max = 10'000;
+  int left_whole = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    new_world(seed);
+    keep_backlog(2);
+    quiet();
+    fail_next_write(EIO);
+    const Letter refused{.number = 1, .octets = 100};
+    const uint64_t id = keeper->spool->id(keeper->store(refused)).value;
+    keeper->spool->flush();  // it is under way
+    for (uint64_t number = 2; number <= 6; ++number) {
+      ASSERT_NE(keeper->store({.number = number, .octets = 9'000}), kNothing);
+    }
+    const auto told = [&](uint64_t number, Done::What what) {
+      return std::ranges::any_of(
+          keeper->done, [&](const Done& one) { return one.tag == number && one.what == what; });
+    };
+    ASSERT_TRUE(keeper->drive([&] { return told(2, Done::What::committed); }));
+    ASSERT_TRUE(told(1, Done::What::failed));
+    crash(sim::Crash::process);
+    left_whole += holding(refused) > 0 ? 1 : 0;
+    start();
+    EXPECT_FALSE(keeper->found.contains(id)) << "seed " << seed;
+    keeper->stop();
   }
   EXPECT_GT(left_whole, 5);
 }
