@@ -99,7 +99,7 @@ TEST(ServerAllocation, WarmCommandsAndRefusals) {
   const std::string said =
       "NOOP\r\nRSET\r\nVRFY x\r\nfoo\r\nRCPT TO:<a>\r\nEHLO client.with.a.rather.long.name.example"
       "\r\nMAIL FROM:<a@b> SIZE=99999999999\r\n" +
-      envelope() + "RCPT TO:<x>\r\nDATA\r\na\nb\r\n.\r\n" + envelope() + "DATA\r\n" + kContent +
+      envelope() + "RCPT TO:<x>\r\nBDAT 5 LAST\r\na\nb\r\n" + envelope() + "DATA\r\n" + kContent +
       ".\r\n";
   EXPECT_EQ(warm_allocations(said, said.size()), 0U);
   EXPECT_EQ(warm_allocations(said, 13), 0U);

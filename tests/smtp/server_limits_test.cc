@@ -159,7 +159,7 @@ TEST(ServerLimits, RefusedContentsAreErrors) {
   options.errors_max = 3;
   Talk talk(options);
   talk.ready();
-  for (int i = 0; i < 3; ++i) talk.say(kEnvelope + "DATA\r\na\nb\r\n.\r\n");
+  for (int i = 0; i < 3; ++i) talk.say(kEnvelope + "BDAT 5 LAST\r\na\nb\r\n");
   EXPECT_FALSE(talk.closed);
   talk.say("NOOP\r\n");
   EXPECT_TRUE(talk.closed);
