@@ -27,6 +27,7 @@ using Entry = queue::Queue::Listing::Entry;
 constexpr size_t kPage = 200;                     // entries a shard gives at a time
 constexpr uint64_t kLimitDefault = 1000;          // entries of a listing without --limit
 constexpr Milliseconds kAnswerMax = seconds(20);  // how long a shard may take for one page
+constexpr Milliseconds kFreshMax{500};            // and for its counters; then older ones are shown
 
 WallTime wall_now() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -102,7 +103,20 @@ std::vector<http::ShardSnapshot> Operator::snapshots() const {
   return found;
 }
 
+// Shards publish their counters seldom when they rest: who asks is told what is so now.
+void Operator::freshen() const {
+  std::vector<std::shared_ptr<Task>> asked;
+  for (uint16_t shard = 0; shard < settings_.shards; ++shard) {
+    asked.push_back(Task::post(exchange_, ShardId{shard}, [](ShardRelay& relay) {
+      relay.publish();
+      return true;
+    }));
+  }
+  for (const std::shared_ptr<Task>& task : asked) task->wait(kFreshMax);
+}
+
 Json Operator::status() const {
+  freshen();
   Json shards = Json::array();
   Json warnings = Json::array();
   for (const http::ShardSnapshot& snapshot : snapshots()) {

@@ -31,6 +31,7 @@ class Operator final {
   std::vector<http::ShardSnapshot> snapshots() const;
 
  private:
+  void freshen() const;
   nlohmann::json status() const;
   bool run_on(ShardId shard, const std::function<bool(ShardRelay&)>& slice);
   void list(const nlohmann::json& request, const http::ControlServer::Reply& reply);

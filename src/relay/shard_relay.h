@@ -56,6 +56,7 @@ class ShardRelay final {
   void abort_sessions();
   bool drained() const;  // after begin_stop(): nothing is in flight any more
   void reopen_events();
+  void publish();  // the counters as they are now; by itself it does so now and then
   // See config::keep_until_start(). The context was made with this shard's handshake_budget(), the
   // keys by load_keys() for it alone.
   void reload(const config::Settings& fresh, std::shared_ptr<tls::ServerContext> server_tls,
@@ -78,7 +79,6 @@ class ShardRelay final {
   bool spool_results();
   bool spool_commit();
   bool tasks();
-  void publish();
   bool plan_to_publish();
   void return_job(queue::Job* job);
 
