@@ -124,10 +124,12 @@ chunking = false
 """)
     for number in range(4):
         submit(relay, f"r{number}@slow.test")
-    relay.wait_for_total("queue", "recipients", 0)
-    ends = [event for event in relay.events() if event["sender"] and event["event"] in ("delivered", "expired")]
-    equal(sorted(event["event"] for event in ends), ["delivered"] + 3 * ["expired"], "ends")
-    for event in ends:
+
+    def ends():
+        return [event for event in relay.events() if event["sender"] and event["event"] in ("delivered", "expired")]
+    until(lambda: len(ends()) == 4, "the end of all four")
+    equal(sorted(event["event"] for event in ends()), ["delivered"] + 3 * ["expired"], "ends")
+    for event in ends():
         if event["event"] == "expired":  # while the first one is still on its way
             expired_after(event, 4)
 
