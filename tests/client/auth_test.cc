@@ -112,6 +112,11 @@ struct Auth : Relay {
     ::chmod(path("command").c_str(), 0700);
     return path("command");
   }
+  void use_numbered_tokens() {  // "1", then "2", and so on
+    options.mx.auth->password_file.clear();
+    options.mx.auth->token_command = {
+        script("echo x >> " + path("count") + "\nwc -l < " + path("count") + "\n")};
+  }
   ScriptedPeer::Script peer_script() {
     ScriptedPeer::Script made;
     made.ehlo = "250-mx.example\r\n250 STARTTLS";
@@ -229,10 +234,7 @@ TEST_F(Auth, ALongTokenWaitsForAnEmptyChallenge) {
 TEST_F(Auth, AnExpiredTokenIsFetchedAnewOnTheSameConnection) {
   door.mechanisms = "XOAUTH2";
   door.token = "2";
-  options.mx.auth->password_file.clear();
-  // Prints 1, then 2, and so on.
-  options.mx.auth->token_command = {
-      script("echo x >> " + path("count") + "\nwc -l < " + path("count") + "\n")};
+  use_numbered_tokens();
   ScriptedPeer peer(world, "192.0.2.1", peer_script());
   const queue::SiteId site = begin();
   queue().add(site, mail("m"));
@@ -262,9 +264,7 @@ TEST_F(Auth, AWrongPasswordIsTheSitesTroubleAndTriedOnce) {
 TEST_F(Auth, ATokenThatIsNewEachTimeIsTriedTwice) {
   door.mechanisms = "XOAUTH2";
   door.token = "none of these";
-  options.mx.auth->password_file.clear();
-  options.mx.auth->token_command = {
-      script("echo x >> " + path("count") + "\nwc -l < " + path("count") + "\n")};
+  use_numbered_tokens();
   ScriptedPeer peer(world, "192.0.2.1", peer_script());
   const queue::SiteId site = begin();
   queue().add(site, mail("m"));

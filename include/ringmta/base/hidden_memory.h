@@ -34,7 +34,7 @@ size_t hidden_octets();
 
 template <typename T>
 struct HiddenAllocator {
-  using value_type = T;
+  using value_type = T;  // NOLINT(readability-identifier-naming): the standard's name
   HiddenAllocator() = default;
   template <typename U>
   HiddenAllocator(const HiddenAllocator<U>&) {}
