@@ -301,6 +301,9 @@ void Spool::Impl::opened(uint16_t index, int32_t result) {
     if (fell_back(of, result)) return write_header(of, SegmentUse::open, Operation::open);
     opening = kNoSegment;
     ++counters.write_errors;
+    // Nothing rests on it. Where no other can be made, not even for notes, it is the only place
+    // that outcomes may come to: its whole header is written again later.
+    if (no_room && ready() == 0) return try_later(of);
     quarantine(of);
     return;
   }
