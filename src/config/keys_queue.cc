@@ -22,6 +22,13 @@ constexpr Key kKeys[] = {
      .kind = Size{Whole{RINGMTA_AT(queue.dsn_return_max), 0, 64 * kMiB}},
      .meaning = "Octets of the original returned with a notification where RET=FULL asks for it."},
 
+    {.section = "queue",
+     .name = "recipients_max",
+     .kind = Whole{RINGMTA_AT(queue.recipients_max), 1, 1'000'000'000},
+     .meaning =
+         "Recipients of a shard that wait for delivery, some 172 octets of memory each. At it "
+         "clients get `452 4.3.1`, and delivery goes on."},
+
     {.section = "spool",
      .name = "directory",
      .kind = Text{RINGMTA_AT(spool.directory), check_path, "absolute path"},

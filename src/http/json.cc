@@ -12,9 +12,10 @@ nlohmann::json to_json(const ShardSnapshot& snapshot) {
   for (const Field& field : fields()) {
     object[std::string(field.group)][std::string(field.name)] = field.value(snapshot);
   }
-  // Two of the numbers are answers to yes-or-no questions.
+  // Some of the numbers are answers to yes-or-no questions.
   object["spool"]["accepting"] = snapshot.spool.accepting;
   object["spool"]["direct"] = snapshot.spool.direct;
+  object["queue"]["full"] = snapshot.queue.full;
   object["shard"]["number"] = snapshot.shard;
   object["shard"]["cpu"] = snapshot.cpu;
   return object;

@@ -239,8 +239,11 @@ Queue::Change Queue::remove(const Filter& filter, uint64_t cursor) {
   return impl_->remove(filter, cursor);
 }
 
+bool Queue::full() const { return impl_->counters.recipients >= impl_->options.recipients_max; }
+
 const QueueCounters& Queue::counters() const {
   const Impl& impl = *impl_;
+  impl.counters.full = full();
   impl.counters.memory_octets =
       impl.messages.memory_bytes() + impl.deliveries.memory_bytes() + impl.lists.memory_bytes() +
       impl.list_octets + impl.reasons.memory_octets() + impl.tenants.memory_octets() +

@@ -128,6 +128,12 @@ Json Operator::status() const {
                       "goes on",
                       snapshot.shard));
     }
+    if (snapshot.queue.full) {
+      warnings.push_back(
+          fmt::format("shard {} takes no mail (452 4.3.1): {} recipients are queued, and [queue] "
+                      "recipients_max allows no more",
+                      snapshot.shard, snapshot.queue.recipients));
+    }
     if (!snapshot.spool.direct) {
       warnings.push_back(fmt::format(
           "shard {}: the spool's file system refuses O_DIRECT, commits cost more", snapshot.shard));

@@ -38,19 +38,24 @@ nlohmann::json Supervisor::reload() {
     answer["warnings"].push_back(config::text(loaded, problem));
     log(LogLevel::warning, "{}", config::text(loaded, problem));
   }
-  std::vector<std::shared_ptr<dkim::KeyRing>>
-      keys;  // for each shard; read here, where it stalls none
-  for (uint32_t shard = 0; shard < settings_.shards; ++shard) {
+  const config::Settings asked = loaded.settings;
+  config::keep_until_start(loaded.settings, *current_);
+  // For each shard; read here, where it stalls none. All or none is taken.
+  std::vector<std::shared_ptr<dkim::KeyRing>> keys;
+  std::vector<std::shared_ptr<tls::ServerContext>> contexts;
+  for (uint16_t shard = 0; shard < current_->shards; ++shard) {
     auto ring = load_keys(loaded.settings.server.dkim);
-    if (!ring) {
-      answer["errors"].push_back(ring.error().message);
-      log(LogLevel::error, "{}: the relay goes on as before", ring.error().message);
+    auto context = server::make_tls_context(loaded.settings.server.tls,
+                                            threads_[shard].relay->server().handshake_budget());
+    if (!ring || !context) {
+      answer["errors"].push_back(!ring ? ring.error().message : context.error().message);
+      log(LogLevel::error, "{}: the relay goes on as before",
+          !ring ? ring.error().message : context.error().message);
       return answer;
     }
     keys.push_back(std::move(*ring));
+    contexts.push_back(std::move(*context));
   }
-  const config::Settings asked = loaded.settings;
-  config::keep_until_start(loaded.settings, *current_);
   auto waiting = config::changes(loaded.settings, asked);
   auto changes = config::changes(*current_, loaded.settings);
   changes.insert(changes.end(), waiting.begin(), waiting.end());
@@ -65,7 +70,6 @@ nlohmann::json Supervisor::reload() {
   loaded.settings.client.machine_addresses = interface_addresses();
   current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
   set_log_level(current_->log_level);
-  const auto contexts = new_tls_contexts(answer);
   const bool all =
       on_every_shard([fresh = current_, contexts, keys = std::move(keys)](ShardRelay& relay) {
         relay.reload(*fresh, contexts[relay.id().value], keys[relay.id().value]);
@@ -75,25 +79,6 @@ nlohmann::json Supervisor::reload() {
   if (!all) answer["warnings"].push_back("a shard has not taken the changes yet");
   routes_ = std::make_unique<RouteKeeper>(*current_, exchange_);
   return answer;
-}
-
-// Made here, where nobody waits, out of what the files hold now; sessions keep what they began
-// with.
-std::vector<std::shared_ptr<tls::ServerContext>> Supervisor::new_tls_contexts(
-    nlohmann::json& answer) {
-  std::vector<std::shared_ptr<tls::ServerContext>> contexts(current_->shards);
-  for (uint16_t number = 0; number < current_->shards; ++number) {
-    auto made = server::make_tls_context(current_->server.tls,
-                                         threads_[number].relay->server().handshake_budget());
-    if (made) {
-      contexts[number] = std::move(*made);
-    } else {  // what the check of the file has let pass
-      answer["warnings"].push_back("TLS is not offered: " + made.error().message);
-      log(LogLevel::error, "TLS is not offered: {}", made.error().message);
-      break;
-    }
-  }
-  return contexts;
 }
 
 }  // namespace ringmta::relay

@@ -112,6 +112,8 @@ Status ShardRelay::set_up() {
       this, [](void* self, spool::StoredHandle message, const server::Arrival& arrival) {
         static_cast<ShardRelay*>(self)->take_over(message, arrival);
       });
+  server_->refuse_while(this,
+                        [](void* self) { return static_cast<ShardRelay*>(self)->queue_->full(); });
   server_->on_own_failed(this, [](void* self, uint64_t tag) {
     auto& relay = *static_cast<ShardRelay*>(self);
     relay.queue_->on_spool_done({.what = spool::Done::What::failed, .tag = tag});

@@ -47,7 +47,6 @@ class Supervisor final {
   void shard_main(ShardId id, int cpu, std::promise<Status> started);
   bool on_every_shard(const Task::Slice& slice);
   nlohmann::json reload();
-  std::vector<std::shared_ptr<tls::ServerContext>> new_tls_contexts(nlohmann::json& answer);
   bool drained();
   bool wait_until_drained(Milliseconds at_most);
   void drain();

@@ -126,7 +126,7 @@ void Server::Impl::message_begin(Session& session) {
   side.clear();
   if (stopping) {
     session.machine.refuse_message("421 4.3.2 Service is shutting down");
-  } else if (!spool.accepting() || spool.memory_pressed() || signing.full()) {
+  } else if (!spool.accepting() || spool.memory_pressed() || signing.full() || full(limiter)) {
     ++counters.messages_refused;
     session.machine.refuse_message(kNoStorage);
   } else if (const sasl::User* user = user_of(session);

@@ -454,6 +454,11 @@ void Server::on_committed(void* self, void (*take)(void* self, spool::StoredHand
   impl_->take = take;
 }
 
+void Server::refuse_while(void* self, bool (*full)(void* self)) {
+  impl_->limiter = self;
+  impl_->full = full;
+}
+
 std::vector<SocketAddress> Server::addresses() const {
   std::vector<SocketAddress> found;
   for (const ring::ListenerId listener : impl_->listeners) {

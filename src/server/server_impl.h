@@ -126,6 +126,8 @@ struct Server::Impl {
 
   void* taker = nullptr;
   void (*take)(void* self, spool::StoredHandle message, const Arrival& arrival) = nullptr;
+  void* limiter = nullptr;
+  bool (*full)(void* self) = [](void*) { return false; };
   void* owner_of_own = nullptr;
   void (*own_failed)(void* self, uint64_t tag) = nullptr;
   ServerCounters counters;

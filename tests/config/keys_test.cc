@@ -177,6 +177,7 @@ const Row kRows[] = {
     {"mx.addresses_per_host_max", "3", [](S s) { return s.mx.addresses_per_host_max == 3; }},
     {"queue.postmaster", "\"postmaster@example.org\"", [](S s) { return s.queue.postmaster == "postmaster@example.org"; }},
     {"queue.dsn_return_max", "\"1MiB\"", [](S s) { return s.queue.dsn_return_max == 1 << 20; }},
+    {"queue.recipients_max", "5000", [](S s) { return s.queue.recipients_max == 5000; }},
 
     {"spool.directory", "\"/srv/spool\"", [](S s) { return s.spool.directory == "/srv/spool"; }},
     {"spool.durability", "\"relaxed\"", [](S s) { return s.spool.durability == spool::DurabilityMode::relaxed; }},

@@ -65,6 +65,28 @@ def test_queue_is_listed_retried_and_removed(lab):
     sink.wait_for(left)
 
 
+def test_a_full_queue_takes_no_mail_until_some_is_gone(lab):
+    relay = lab.relay([f"127.0.0.1:{free_port()}"], sections='[client]\nhost_retry_after = "1h"\n'
+                      '[queue]\nrecipients_max = 10\n')
+    letter = b"Subject: one of many\r\n\r\nbody\r\n"
+
+    def handed_in():
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as client:
+            for count in range(100):
+                try:
+                    client.sendmail("ann@load.test", [f"bob{count}@d{count % 2}.test"], letter)
+                except smtplib.SMTPDataError as refusal:
+                    equal((refusal.smtp_code, refusal.smtp_error[:5]), (452, b"4.3.1"), "the reply when it is full")
+                    return count
+        return None
+    equal(handed_in(), 10, "messages taken")
+    words = relay.command("status", "--socket", str(relay.control)).stdout
+    check("[queue] recipients_max" in words, words)
+    relay.command("queue", "remove", "--domain", "d1.test", "--socket", str(relay.control))
+    relay.wait_for_total("queue", "recipients", 5)
+    equal(handed_in(), 5, "messages taken where five are gone")
+
+
 def test_reload_takes_changes_without_a_start(lab):
     dead, first = free_port(), lab.sink()
     relay = lab.relay([f"127.0.0.1:{dead}"], sections='[client]\nhost_retry_after = "1s"\n')

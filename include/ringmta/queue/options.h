@@ -76,6 +76,9 @@ struct QueueOptions {
   std::vector<SiteRetryRule> site_retry_rules;
   std::vector<ConnectionRule> connection_rules;
   uint64_t dsn_return_max = 65536;  // octets of the original returned with RET=FULL
+  // Living recipients of a shard at which no new mail is to be taken (172 octets each). What is
+  // recovered, and notifications, come in beyond it.
+  uint64_t recipients_max = 20'000'000;
 };
 
 // All domains reached through the same hosts.

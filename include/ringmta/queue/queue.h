@@ -96,6 +96,7 @@ struct Resolution {
 };
 
 struct QueueCounters {
+  bool full = false;                             // at its limit: no new mail is to be taken
   uint64_t messages = 0, recipients = 0;         // living
   uint64_t ready = 0, deferred = 0, active = 0;  // deliveries (message x site)
   uint64_t delivered = 0, deferrals = 0, bounced = 0, expired = 0,
@@ -115,6 +116,9 @@ class Queue final {
   // become ready (or due later).
   void add(spool::StoredHandle stored, const spool::MessageHead& head,
            std::span<const spool::RecipientState> states);
+
+  // At QueueOptions::recipients_max: who takes mail in should say 452.
+  bool full() const;
 
   // Scheduling. A pool asks for work when a connection can begin a transaction; null: nothing is
   // ready (contents may be on their way from disk; site_has_work() is called when they are here).

@@ -15,7 +15,8 @@
 //
 // Limits, each with its own answer: sessions (421 4.3.2), sessions per client (421 4.7.0), idle and
 // transaction time (421 4.4.2), a client that does not take its replies (dropped), memory
-// (452 4.3.1), spool not accepting (452 4.3.1).
+// (452 4.3.1), spool not accepting (452 4.3.1), and whatever the queue behind it has
+// (refuse_while(), 452 4.3.1).
 #pragma once
 
 #include <array>
@@ -123,6 +124,10 @@ class Server final {
   // Called for each message that was committed, before its 250: the queue takes it over.
   void on_committed(void* self,
                     void (*take)(void* self, spool::StoredHandle message, const Arrival& arrival));
+
+  // Asked as a message begins: true refuses it (452 4.3.1), since what comes after the spool is
+  // full.
+  void refuse_while(void* self, bool (*full)(void* self));
 
   // TLS for sessions and handshakes from now on; null: it is not offered. A context is made on
   // whatever thread has the time, with this shard's budget, which lives as long as the server.
