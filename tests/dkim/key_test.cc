@@ -114,6 +114,14 @@ TEST(Key, DamagedKeys) {
   EXPECT_GT(refused, 50u);
 }
 
+TEST(Key, WhatAnOperatorShouldKnowIsTold) {
+  EXPECT_NE(Key::generate(KeyType::rsa, 1024)->warning().find("1024 bits is weak"),
+            std::string::npos);
+  EXPECT_EQ(Key::generate(KeyType::rsa, 2048)->warning(), "");
+  EXPECT_NE(Key::generate(KeyType::ed25519, 0)->warning().find("an RSA key as well"),
+            std::string::npos);
+}
+
 TEST(Key, GeneratedKeysComeBackFromTheirPem) {
   for (const KeyType type : {KeyType::rsa, KeyType::ed25519}) {
     auto made = Key::generate(type, 1024);
