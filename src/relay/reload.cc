@@ -48,9 +48,9 @@ nlohmann::json Supervisor::reload() {
     auto context = server::make_tls_context(loaded.settings.server.tls,
                                             threads_[shard].relay->server().handshake_budget());
     if (!ring || !context) {
-      answer["errors"].push_back(!ring ? ring.error().message : context.error().message);
-      log(LogLevel::error, "{}: the relay goes on as before",
-          !ring ? ring.error().message : context.error().message);
+      const std::string& why = (ring ? context.error() : ring.error()).message;
+      answer["errors"].push_back(why);
+      log(LogLevel::error, "{}: the relay goes on as before", why);
       return answer;
     }
     keys.push_back(std::move(*ring));
