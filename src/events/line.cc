@@ -69,6 +69,26 @@ char* put_status(char* to, const smtp::EnhancedStatus& status) {
   return put_number(to, status.detail);
 }
 
+// What was answered, or what went wrong in our words.
+char* put_reply(char* to, uint16_t code, const smtp::EnhancedStatus& status,
+                std::string_view text) {
+  if (code != 0) to = put_number_member(to, R"(,"code":)", code);
+  if (status) {
+    to = put(to, R"(,"status":")");
+    to = put_status(to, status);
+    *to++ = '"';
+  }
+  return put_text_member_if_any(to, R"(,"reply":")", text);
+}
+
+char* put_next_attempt(char* to, WallTime next) {
+  if (next.ms <= 0) return to;
+  to = put(to, R"(,"next_attempt":")");
+  to = put_time(to, next);
+  *to++ = '"';
+  return to;
+}
+
 char* put_ipv4(char* to, const uint8_t* octets) {
   for (size_t i = 0; i < 4; ++i) {
     if (i > 0) *to++ = '.';
@@ -168,13 +188,7 @@ char* LineComposer::put_attempt(char* to, const Outcome& outcome, Monotonic now)
   }
   if (outcome.result != nullptr) {
     const queue::JobRecipient& result = *outcome.result;
-    if (result.code != 0) to = put_number_member(to, R"(,"code":)", result.code);
-    if (result.status) {
-      to = put(to, R"(,"status":")");
-      to = put_status(to, result.status);
-      *to++ = '"';
-    }
-    to = put_text_member_if_any(to, R"(,"reply":")", result.text);
+    to = put_reply(to, result.code, result.status, result.text);
     to = put_word_member(to, R"(,"phase":")", smtp::to_text(result.phase));
   }
   if (job.begun.ns > 0) {
@@ -186,13 +200,34 @@ char* LineComposer::put_attempt(char* to, const Outcome& outcome, Monotonic now)
   return to;
 }
 
+char* LineComposer::put_begin(char* to, std::string_view event, WallTime wall) {
+  to = put(to, R"({"event":")");
+  to = put(to, event);
+  to = put(to, R"(","time":")");
+  return put_now(to, wall);
+}
+
+size_t LineComposer::bound(const queue::Held& held) const {
+  const size_t text = held.site.size() + held.domain.size() + held.text.size();
+  return kFixedMax + origin_.size() + text * kEscapeFactor;
+}
+
+char* LineComposer::compose(char* to, const queue::Held& held, WallTime wall) {
+  to = put_begin(to, "held", wall);
+  *to++ = '"';
+  to = put(to, origin_);
+  to = put_text_member_if_any(to, R"(,"site":")", held.site);
+  to = put_text_member_if_any(to, R"(,"domain":")", held.domain);
+  to = put_number_member(to, R"(,"waiting":)", held.waiting);
+  to = put_reply(to, held.code, held.status, held.text);
+  to = put_next_attempt(to, held.next_attempt);
+  return put(to, "}\n");
+}
+
 char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, WallTime wall) {
   const spool::MessageHead& head = *outcome.head;
   const smtp::RecipientView& recipient = head.envelope.recipients[outcome.recipient];
-  to = put(to, R"({"event":")");
-  to = put(to, name_of(outcome.kind));
-  to = put(to, R"(","time":")");
-  to = put_now(to, wall);
+  to = put_begin(to, name_of(outcome.kind), wall);
   to = put(to, R"(","id":")");
   to = put(to, view(to_text(outcome.id)));
   *to++ = '"';
@@ -217,11 +252,7 @@ char* LineComposer::compose(char* to, const Outcome& outcome, Monotonic now, Wal
                            static_cast<uint64_t>(std::max<int64_t>(0, queued_ms)));
   }
   if (outcome.job != nullptr) to = put_attempt(to, outcome, now);
-  if (outcome.next_attempt.ms > 0) {
-    to = put(to, R"(,"next_attempt":")");
-    to = put_time(to, outcome.next_attempt);
-    *to++ = '"';
-  }
+  to = put_next_attempt(to, outcome.next_attempt);
   if (outcome.dsn) {
     to = put(to, R"(,"dsn":")");
     to = put(to, view(to_text(outcome.dsn)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One outcome as one JSON line. Members that do not apply are left out, so a line says only what
-// is known; `event` always comes first (readers may rely on `{"event":"` as the mark of a line's
-// beginning).
+// One outcome, or one site or domain that is held, as one JSON line. Members that do not apply are
+// left out, so a line says only what is known; `event` always comes first (readers may rely on
+// `{"event":"` as the mark of a line's beginning).
 #pragma once
 
 #include <array>
@@ -24,8 +24,11 @@ class LineComposer final {
   size_t bound(const queue::Outcome& outcome) const;
   // Writes the line with its line feed and returns its end; there is room for bound() octets.
   char* compose(char* to, const queue::Outcome& outcome, Monotonic now, WallTime wall);
+  size_t bound(const queue::Held& held) const;
+  char* compose(char* to, const queue::Held& held, WallTime wall);
 
  private:
+  char* put_begin(char* to, std::string_view event, WallTime wall);
   char* put_now(char* to, WallTime wall);
   char* put_peer(char* to, const SocketAddress& peer);
   char* put_attempt(char* to, const queue::Outcome& outcome, Monotonic now);

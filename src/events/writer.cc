@@ -59,6 +59,7 @@ struct Writer::Impl {
   void on_write_failed(int code);
   void reopen_now();
   void lose_line();
+  void end_line(char* end);
 
   shard::Loop& loop;
   EventOptions options;
@@ -223,17 +224,28 @@ Writer::~Writer() {
   }
 }
 
+void Writer::Impl::end_line(char* end) {
+  chunks.add_line(end);
+  if (chunks.last().lines > 1) return;
+  oldest = loop.io().now();
+  loop.timers().arm(flush_timer, oldest + options.flush_after);
+}
+
 void Writer::record(const queue::Outcome& outcome) {
   if (impl_ == nullptr) return;
   Impl& impl = *impl_;
   char* const begin = impl.chunks.reserve(impl.composer.bound(outcome));
   if (begin == nullptr) return impl.lose_line();
   ring::Io& io = impl.loop.io();
-  impl.chunks.add_line(impl.composer.compose(begin, outcome, io.now(), io.wall()));
-  if (impl.chunks.last().lines == 1) {
-    impl.oldest = io.now();
-    impl.loop.timers().arm(impl.flush_timer, impl.oldest + impl.options.flush_after);
-  }
+  impl.end_line(impl.composer.compose(begin, outcome, io.now(), io.wall()));
+}
+
+void Writer::record(const queue::Held& held) {
+  if (impl_ == nullptr) return;
+  Impl& impl = *impl_;
+  char* const begin = impl.chunks.reserve(impl.composer.bound(held));
+  if (begin == nullptr) return impl.lose_line();
+  impl.end_line(impl.composer.compose(begin, held, impl.loop.io().wall()));
 }
 
 void Writer::on_event(const ring::Event& event) {

@@ -184,6 +184,12 @@ void Queue::Impl::domain_resolved(std::string_view name, const Resolution& resol
   if (domain.state == DomainEntry::State::waiting) {
     domain.until = std::max(domain.until, now() + unknown_wait(domain.failures));
     if (domain.until != Monotonic::never()) loop.timers().arm(domain.timer, domain.until);
+    if (host.held != nullptr && !domain.unresolved.empty()) {
+      Held held;
+      held.domain = domain.name;
+      held.waiting = domain.unresolved.count;
+      tell_held(held, domain.reason, domain.until);
+    }
   } else {
     drain(index);
   }

@@ -160,6 +160,7 @@ struct Queue::Impl {
 
   // unreachable.cc
   void hold(SiteEntry& site, std::string_view reason, Monotonic until, smtp::EnhancedStatus status);
+  void tell_held(Held& held, uint32_t reason, Monotonic until);
   void hold_ended(SiteEntry& site);
   void recovered(SiteEntry& site);
   void note_result(SiteEntry& site, const Attempt& attempt);

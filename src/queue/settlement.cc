@@ -308,7 +308,8 @@ void Queue::Impl::tell_delay(uint32_t index, const spool::MessageHead& head) {
   }
 }
 
-// An outcome with no job behind it; of a refusal by the domain the words are told.
+// An outcome with no job behind it. Of a refusal by the domain the words are told, of what ran out
+// the last trouble.
 void Queue::Impl::tell(const Delivery& delivery, const Recipient& recipient,
                        const spool::MessageHead& head, Outcome::Kind kind, MessageId dsn) {
   if (host.outcome == nullptr) return;
@@ -322,13 +323,14 @@ void Queue::Impl::tell(const Delivery& delivery, const Recipient& recipient,
   outcome.size = spool.wire_size(stored);
   outcome.attempts = delivery.attempts;
   outcome.dsn = dsn;
-  if (kind == Outcome::Kind::bounced) {
-    const ReasonView reason = why(delivery);
+  const ReasonView reason = why(delivery);
+  if (kind == Outcome::Kind::bounced || (kind == Outcome::Kind::expired && !reason.text.empty())) {
     last_word.attempt = delivery.attempts;
+    last_word.peer_name = reason.peer;
     last_word.recipients.resize(1);
     JobRecipient& result = last_word.recipients[0];
     result.index = recipient.index;
-    result.verdict = Verdict::refused;
+    result.verdict = kind == Outcome::Kind::bounced ? Verdict::refused : Verdict::deferred;
     result.phase = reason.phase;
     result.code = reason.code;
     result.status = reason.status;

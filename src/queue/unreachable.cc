@@ -34,6 +34,20 @@ void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until
   site.held = true;
   loop.timers().arm(site.timer, std::max(until, now() + Milliseconds{1}));
   unload(site);
+  if (host.held == nullptr) return;
+  Held held;
+  held.site = site.site.name;
+  held.waiting = site.flows.deliveries + site.loading;
+  tell_held(held, site.reason, until);
+}
+
+void Queue::Impl::tell_held(Held& held, uint32_t reason, Monotonic until) {
+  const ReasonView why = reasons.view(reason);
+  held.code = why.code;
+  held.status = why.status;
+  held.text = why.text;
+  if (until != Monotonic::never()) held.next_attempt = wall() + (until - now());
+  host.held(host.self, held);
 }
 
 // One job may go and see.

@@ -75,6 +75,9 @@ Status ShardRelay::set_up() {
   host.outcome = [](void* self, const queue::Outcome& outcome) {
     static_cast<ShardRelay*>(self)->events_->record(outcome);
   };
+  host.held = [](void* self, const queue::Held& held) {
+    static_cast<ShardRelay*>(self)->events_->record(held);
+  };
   host.site_has_work = [](void* self, queue::SiteId site) {
     auto& relay = *static_cast<ShardRelay*>(self);
     if (relay.pools_ != nullptr) relay.pools_->site_has_work(site);

@@ -3,6 +3,7 @@
 """kill -9 under load, again and again, with next hops of all tempers: every recipient whose 250 a
 client has seen gets the message, unchanged. What may happen is a second delivery of what was in
 flight when the process died; and a message whose 250 got lost with the process may arrive or not.
+Load and sink tell the numbers of their messages, so the account is exact.
 
 RINGMTA_KILL_ROUNDS: deaths per test (default 8 with a healthy next hop, 3 with each other)."""
 
@@ -15,8 +16,42 @@ import time
 from harness import check, equal, main, program, until
 
 ROUNDS = os.environ.get("RINGMTA_KILL_ROUNDS")
-SESSIONS = 20
-RECIPIENTS = 2
+
+
+class Account:
+    """What the load knows of one run, to be compared with what the sink has seen of it, number by number."""
+
+    def __init__(self, summary):
+        self.run = summary["run"]
+        self.ranges = summary["accepted_ranges"]
+        self.accepted = {index for first, last in self.ranges for index in range(first, last + 1)}
+        self.unknown = set(summary["unknown_indexes"])
+        equal(len(self.accepted), summary["accepted"], "accepted messages listed by number")
+        equal(len(self.unknown), summary["unknown"], "unanswered messages listed by number")
+
+    def lost(self, seen):
+        """Accepted messages that the sink has not seen for every recipient."""
+        return self.accepted - whole_at_the_sink(seen)
+
+    def uninvited(self, seen):
+        """Messages that came though their 250 was neither seen nor could have been on its way."""
+        return whole_at_the_sink(seen) - self.accepted - self.unknown
+
+
+def whole_at_the_sink(seen):
+    if seen is None:
+        return set()
+    equal(len(seen["incomplete_indexes"]), seen["incomplete"], "incomplete messages listed by the sink")
+    equal(sum(last - first + 1 for first, last in seen["missing_ranges"]), seen["missing"],
+          "missing messages listed by the sink")
+    whole = set(range(seen["highest_index"] + 1)) - set(seen["incomplete_indexes"])
+    for first, last in seen["missing_ranges"]:
+        whole.difference_update(range(first, last + 1))
+    return whole
+
+
+def runs_seen(sink):
+    return {run["run"]: run for run in sink.report()["verify"]["runs"]}
 
 
 def kill_again_and_again(lab, rounds, replies="", per_second=0):
@@ -28,11 +63,11 @@ def kill_again_and_again(lab, rounds, replies="", per_second=0):
         options = ["--replies", rules]
     sink = lab.sink(*options, verify=True)
     relay = lab.relay([sink.address()], shards=2)
-    accepted = unanswered = 0
+    accounts = []
     for number in range(int(ROUNDS or rounds)):
         load = subprocess.Popen(
             [program("RINGMTA_LOAD"), "--target", relay.address(), "--messages", "1000000", "--size", "mix",
-             "--sessions", str(SESSIONS), "--recipients", str(RECIPIENTS), "--run", f"kill{number}", "--json",
+             "--sessions", "20", "--recipients", "2", "--run", f"kill{number}", "--json",
              "--quiet", "--connect-patience", "1", *(["--rate", str(per_second)] if per_second else [])],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         before = sink.report()["deliveries"]
@@ -40,21 +75,27 @@ def kill_again_and_again(lab, rounds, replies="", per_second=0):
               relay.total("spool", "stored") > 200, "mail to flow in and out")
         time.sleep(dice.random() * 0.3)  # the moment of death is to be any
         relay.process.kill()
-        summary = json.loads(load.communicate(timeout=120)[0])
-        check(summary["accepted"] > 0, f"round {number}: nothing was accepted")
-        accepted += summary["recipients_accepted"]
-        unanswered += SESSIONS * RECIPIENTS  # at most: one transaction of each session
+        accounts.append(Account(json.loads(load.communicate(timeout=120)[0])))
+        check(accounts[-1].accepted, f"round {number}: nothing was accepted")
         relay.start()
-    report = until(lambda: (lambda r: r if r["verify"]["deliveries_unique"] >= accepted else None)(sink.report()),
-                   f"{accepted} deliveries", patience=300)
+    until(lambda: (lambda seen: not any(account.lost(seen.get(account.run)) for account in accounts))(runs_seen(sink)),
+          "all accepted mail to arrive", patience=300)
     until(lambda: relay.total("queue", "recipients") == 0, "the queue to be empty", patience=300)
-    report = sink.report()
-    found = report["verify"]["deliveries_unique"]
-    print(f"# {accepted} recipients accepted, {found} reached, {report['verify']['duplicates']} twice for sure, "
-          f"{report['verify']['duplicates_unsure']} perhaps")
-    equal(report["verify"]["corrupt"], 0, "messages that changed")
-    check(accepted <= found <= accepted + unanswered,
-          f"{accepted} recipients were accepted and up to {unanswered} not answered: {found} reached")
+    seen = runs_seen(sink)
+    for account in accounts:
+        mine = seen.get(account.run)
+        equal(sorted(account.uninvited(mine)), [], f"{account.run}: delivered, never accepted nor unanswered")
+        # What was not answered was kept whole or not at all.
+        equal(mine["incomplete"], 0, f"{account.run}: messages that reached some of their recipients")
+    verified = sink.report()["verify"]
+    found, twice, perhaps = (verified[key] for key in ("deliveries_unique", "duplicates", "duplicates_unsure"))
+    print(f"# {sum(len(account.accepted) for account in accounts)} messages accepted, "
+          f"{sum(len(account.unknown) for account in accounts)} unanswered; {found} recipients reached, "
+          f"{twice} twice for sure, {perhaps} perhaps")
+    equal(verified["corrupt"], 0, "messages that changed")
+    # The sink is sure of a second delivery when the connection of the first outlived its 250. Of these there are
+    # few: outcomes milliseconds old when the process died. Who kept no outcomes would send everything again.
+    check(twice <= found / 10, f"{twice} of {found} deliveries came twice for sure")
 
 
 def test_with_a_healthy_next_hop(lab):

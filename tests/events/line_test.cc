@@ -77,6 +77,35 @@ TEST(Line, DeferredNamesTheNextAttempt) {
   EXPECT_EQ(line.at("next_attempt"), "2026-11-24T05:43:15.507Z");
 }
 
+json line_of(const queue::Held& held) {
+  LineComposer composer("relay.example.com", ShardId{3});
+  std::string line(composer.bound(held), '\0');
+  char* const end = composer.compose(line.data(), held, kWall);
+  EXPECT_LE(end, line.data() + line.size());
+  line.resize(static_cast<size_t>(end - line.data()));
+  EXPECT_TRUE(line.starts_with("{\"event\":\"") && line.ends_with("}\n")) << line;
+  return json::parse(line);
+}
+
+TEST(Line, HeldIsAboutASiteOrADomain) {
+  queue::Held held;
+  held.site = "mx \"one\"";
+  held.waiting = 1000;
+  held.status = {4, 4, 1};
+  held.text = "connection refused";
+  held.next_attempt = {kArrivalMs + 61'500};
+  EXPECT_EQ(line_of(held), json::parse(R"({
+    "event": "held", "time": "2026-11-24T05:42:15.507Z", "hostname": "relay.example.com",
+    "shard": 3, "site": "mx \"one\"", "waiting": 1000, "status": "4.4.1",
+    "reply": "connection refused", "next_attempt": "2026-11-24T05:43:15.507Z"})"));
+  held = {};
+  held.domain = "example.net";
+  held.code = 451;
+  EXPECT_EQ(line_of(held), json::parse(R"({
+    "event": "held", "time": "2026-11-24T05:42:15.507Z", "hostname": "relay.example.com",
+    "shard": 3, "domain": "example.net", "waiting": 0, "code": 451})"));
+}
+
 TEST(Line, BouncedNamesItsDsn) {
   Sample sample(Kind::bounced);
   sample.outcome.dsn = message_id_from_text("06NZR4S8G0042");
@@ -338,7 +367,11 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.job.possible_duplicate = true;
   sample.outcome.protocol = "ESMTPSA";
   sample.job.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256", true, true};
-  EXPECT_EQ(members(json::parse(compose(sample.with_attempt()))), described_);
+  std::set<std::string> written = members(json::parse(compose(sample.with_attempt())));
+  queue::Held held;
+  held.domain = "example.net";
+  written.merge(members(line_of(held)));
+  EXPECT_EQ(written, described_);
 }
 
 TEST_F(Reference, ItsExamplesAreEventsWithTheMembersItDescribes) {
@@ -347,11 +380,13 @@ TEST_F(Reference, ItsExamplesAreEventsWithTheMembersItDescribes) {
     const json line = json::parse(example, nullptr, false);
     ASSERT_FALSE(line.is_discarded()) << example;
     events.insert(line.at("event").get<std::string>());
-    EXPECT_TRUE(message_id_from_text(line.at("id").get<std::string>())) << example;
+    if (line.at("event") != "held") {
+      EXPECT_TRUE(message_id_from_text(line.at("id").get<std::string>())) << example;
+    }
     for (const std::string& name : members(line)) EXPECT_TRUE(described_.contains(name)) << name;
   }
   EXPECT_EQ(events, (std::set<std::string>{"received", "delivered", "deferred", "bounced",
-                                           "expired", "removed"}));
+                                           "expired", "removed", "held"}));
 }
 
 }  // namespace

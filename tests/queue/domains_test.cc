@@ -141,6 +141,13 @@ TEST_F(Domains, ThatAreNotKnownNowAreAskedAboutLater) {
   const auto listing = station.queue->list({}, 0, 10);
   ASSERT_EQ(listing.entries.size(), 1U);
   EXPECT_EQ(listing.entries[0].last_reply, "451 4.4.3 SERVFAIL");
+  ASSERT_EQ(station.told_held.size(), 2U);
+  EXPECT_EQ(station.told_held[1].domain, "example.org");
+  EXPECT_EQ(station.told_held[1].site, "");
+  EXPECT_EQ(station.told_held[1].waiting, 1U);
+  EXPECT_EQ(station.told_held[1].code, 451);
+  EXPECT_EQ(station.told_held[1].text, "SERVFAIL");
+  EXPECT_GT(station.told_held[1].next_attempt.ms, station.world.wall().ms);
   station.run_for(minutes(2));
   EXPECT_EQ(station.count(Kind::delivered), 1U);
 }

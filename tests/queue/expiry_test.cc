@@ -19,7 +19,6 @@ void expect_expired_at(Station& station, Milliseconds lifetime) {
   EXPECT_EQ(station.count(Kind::expired), 0U);
   station.run_for(seconds(3));
   ASSERT_EQ(station.count(Kind::expired), 1U);
-  EXPECT_FALSE(station.last(Kind::expired).with_job);
   EXPECT_NE(station.last(Kind::expired).dsn, 0U);
   ASSERT_EQ(station.notices.size(), 1U);
   EXPECT_NE(station.notices[0].find("Action: failed"), std::string::npos);
@@ -40,6 +39,8 @@ TEST(Expiry, WhileDeferred) {
   expect_expired_at(station, hours(1));
   EXPECT_NE(station.notices[0].find("450 4.2.1 busy"), std::string::npos);
   EXPECT_NE(station.notices[0].find("Status: 4.2.1"), std::string::npos);
+  EXPECT_EQ(station.last(Kind::expired).code, 450);
+  EXPECT_EQ(station.last(Kind::expired).reply, "4.2.1 busy");
 }
 
 TEST(Expiry, BehindAnUnreachableSite) {
@@ -50,6 +51,8 @@ TEST(Expiry, BehindAnUnreachableSite) {
   station.submit(short_lived());
   expect_expired_at(station, hours(1));
   EXPECT_NE(station.notices[0].find("connection refused by mx.example.org"), std::string::npos);
+  EXPECT_EQ(station.last(Kind::expired).reply, "connection refused by mx.example.org");
+  EXPECT_EQ(station.last(Kind::expired).attempts, 0);
 }
 
 TEST(Expiry, BehindARouteWithoutAddresses) {

@@ -29,6 +29,15 @@ struct Told {
   bool with_job = false;
 };
 
+// A Held, kept.
+struct ToldHeld {
+  std::string site, domain, text;
+  uint64_t waiting = 0;
+  uint16_t code = 0;
+  smtp::EnhancedStatus status{};
+  WallTime next_attempt{};
+};
+
 struct Mail {
   struct To {
     std::string address;
@@ -230,6 +239,7 @@ class Station {
   std::vector<Job*> held;       // the test's own
   bool takes_notes = true;
   std::vector<Told> told;
+  std::vector<ToldHeld> told_held;
   std::vector<std::string> notices;
   std::vector<std::pair<ShardId, Job*>> lent;
   std::vector<std::string> asked;                   // domains
@@ -245,6 +255,11 @@ class Station {
     host.self = this;
     host.outcome = [](void* self, const Outcome& outcome) {
       static_cast<Station*>(self)->note(outcome);
+    };
+    host.held = [](void* self, const Held& one) {
+      static_cast<Station*>(self)->told_held.push_back(
+          {std::string(one.site), std::string(one.domain), std::string(one.text), one.waiting,
+           one.code, one.status, one.next_attempt});
     };
     host.site_has_work = [](void* self, SiteId site) {
       static_cast<Station*>(self)->sites_with_work.insert(site.value);

@@ -29,6 +29,24 @@ TEST_F(Unreachable, HoldsEverythingUntilThen) {
   EXPECT_EQ(station.queue->counters().ready, 1000U);
 }
 
+TEST_F(Unreachable, EachHoldIsTold) {
+  const WallTime then = station.world.wall() + minutes(5);
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5), {4, 4, 1});
+  ASSERT_EQ(station.told_held.size(), 1U);
+  const ToldHeld& told = station.told_held[0];
+  EXPECT_EQ(told.site, station.queue->site(site).name);
+  EXPECT_EQ(told.domain, "");
+  EXPECT_EQ(told.waiting, 1000U);
+  EXPECT_EQ(told.text, "connection refused");
+  EXPECT_EQ(told.status, (smtp::EnhancedStatus{4, 4, 1}));
+  EXPECT_NEAR(told.next_attempt.ms, then.ms, 1000);
+  station.run_for(minutes(6));
+  EXPECT_EQ(station.told_held.size(), 1U);
+  station.queue->site_failed(site, "still refused", station.io->now() + minutes(5));
+  ASSERT_EQ(station.told_held.size(), 2U);
+  EXPECT_EQ(station.told_held[1].text, "still refused");
+}
+
 TEST_F(Unreachable, ThenOneProbes) {
   station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
   station.sites_with_work.clear();

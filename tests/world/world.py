@@ -274,6 +274,8 @@ class Outcomes:
             self.take(json.loads(line))
 
     def take(self, event):
+        if event["event"] == "held":  # of a site or domain, not of a recipient
+            return
         if event["sender"] == "":
             self.notifications[event["id"]] = event
             return

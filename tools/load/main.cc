@@ -146,6 +146,7 @@ int run(LoadOptions options) {
     }
     result->add(thread.worker->tally());
   }
+  result->accepted_ranges = state.accepted_ranges();
   const CpuTimes cpu = process_cpu_times();
   result->cpu = {cpu.user_s - cpu_before.user_s, cpu.system_s - cpu_before.system_s};
   const uint64_t ended_ns =

@@ -180,6 +180,7 @@ std::string summary_json(const LoadResult& result, const LoadOptions& options,
         {"text", found == result.code_texts.end() ? "" : found->second}};
   }
   if (!result.connect_error.empty()) json["connect_error"] = result.connect_error;
+  json["accepted_ranges"] = result.accepted_ranges;
   json["rejected_indexes"] = result.rejected_indexes;
   json["unknown_indexes"] = result.unknown_indexes;
   json["complete"] = result.complete();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/common/histogram.h"
@@ -43,6 +44,7 @@ struct LoadResult {
   std::string connect_error;
   std::vector<uint64_t> rejected_indexes;
   std::vector<uint64_t> unknown_indexes;
+  std::vector<std::pair<uint64_t, uint64_t>> accepted_ranges;  // first and last, inclusive
 
   void add(const Tally& tally);
   uint64_t unsent() const { return messages - accepted - rejected - unknown; }

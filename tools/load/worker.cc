@@ -18,6 +18,20 @@ constexpr uint32_t kReceiveBufferSize = 2048;  // replies are small
 
 }  // namespace
 
+std::vector<std::pair<uint64_t, uint64_t>> LoadState::accepted_ranges() const {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  for (uint64_t index = 0; index < options.messages; ++index) {
+    const uint64_t word = accepted[index / 64].load(std::memory_order_relaxed);
+    if ((word >> (index % 64) & 1) == 0) continue;
+    if (!ranges.empty() && ranges.back().second + 1 == index) {
+      ranges.back().second = index;
+    } else {
+      ranges.emplace_back(index, index);
+    }
+  }
+  return ranges;
+}
+
 Worker::Worker(LoadState& state, uint32_t thread, uint32_t sessions)
     : state_(state), thread_(thread), session_count_(sessions) {}
 

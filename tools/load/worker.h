@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ringmta/ring/io.h"
@@ -29,6 +30,8 @@ struct LoadState {
     const uint64_t bit = uint64_t{1} << (index % 64);
     return (accepted[index / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
   }
+  // Once the threads have ended: the numbers of accepted messages as first and last, inclusive.
+  std::vector<std::pair<uint64_t, uint64_t>> accepted_ranges() const;
 
   const LoadOptions& options;
   const MailSource& mail;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Delivery events: one JSON line per recipient and outcome, for whoever counts, bills or alarms.
+// Delivery events: one JSON line per recipient and outcome, and one whenever a site or domain is
+// held, for whoever counts, bills or alarms.
 //
 // The insight: an event is written where it is made. The shard composes the line into a chunk of
 // its own memory and hands whole chunks to the kernel, one write at a time; all shards append to
@@ -54,6 +55,7 @@ class Writer final {
   Writer& operator=(const Writer&) = delete;
 
   void record(const queue::Outcome& outcome);
+  void record(const queue::Held& held);
 
   void on_event(const ring::Event& event);  // events with Owner::events tokens, timers included
   bool flush();   // stage: starts the next write when it is due; never asks not to sleep

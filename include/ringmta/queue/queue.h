@@ -41,8 +41,8 @@ struct Outcome {
   Kind kind = Kind::received;
   MessageId id{};
   const spool::MessageHead* head = nullptr;
-  uint32_t recipient = 0;    // index in head->envelope.recipients
-  const Job* job = nullptr;  // null when no attempt is behind it (received, expired, removed)
+  uint32_t recipient = 0;                // index in head->envelope.recipients
+  const Job* job = nullptr;              // null: no attempt, nor trouble known, is behind it
   const JobRecipient* result = nullptr;  // likewise
   std::string_view site;                 // route or site name
   uint64_t size = 0;                     // octets of trace lines and content
@@ -53,11 +53,24 @@ struct Outcome {
   std::string_view protocol{}, tls_version{}, tls_cipher{};
 };
 
+// A site that cannot be reached, or a domain whose hosts are not known for now: its mail waits. One
+// is told each time that it begins to wait (again); no attempt is counted against any message.
+struct Held {
+  std::string_view site;    // route or site name; empty: it is a domain
+  std::string_view domain;  // empty: it is a site
+  uint64_t waiting = 0;     // deliveries on this shard
+  uint16_t code = 0;        // as in JobRecipient
+  smtp::EnhancedStatus status{};
+  std::string_view text;    // why
+  WallTime next_attempt{};  // when it is tried again
+};
+
 // The queue's surroundings, by plain function pointers (no class hierarchy, no std::function on the
 // path).
 struct QueueHost {
   void* self = nullptr;
   void (*outcome)(void* self, const Outcome& outcome) = nullptr;
+  void (*held)(void* self, const Held& held) = nullptr;
   void (*site_has_work)(void* self,
                         SiteId site) = nullptr;  // local site: its pool should ask for a job
   void (*lend)(void* self, ShardId home, Job* job) = nullptr;  // remote home: post it there
