@@ -124,8 +124,11 @@ class Parser final {
     CLI::App* sub = add(app_, "status", "what the relay is doing", status_);
     place_options(sub, status_.place);
     sub->add_flag("--json", status_.json, "all figures, as one JSON object");
-    duration_option(sub, "--interval", status_.interval,
-                    "between the two looks that rates are made of; 0s: no rates", {0});
+    CLI::Option* interval =
+        duration_option(sub, "--interval", status_.interval,
+                        "between the two looks that rates are made of; 0s: no rates", {0});
+    sub->parse_complete_callback(
+        [this, interval] { status_.interval_given = interval->count() > 0; });
   }
   void top() {
     CLI::App* sub = add(app_, "top", "the same again and again", top_);

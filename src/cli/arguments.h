@@ -35,6 +35,7 @@ struct StatusCommand {
   ControlPlace place;
   bool json = false;
   Milliseconds interval = seconds(1);  // between the two looks that rates are made of; 0: no rates
+  bool interval_given = false;         // else a machine gets one look
 };
 
 struct TopCommand {

@@ -164,7 +164,8 @@ int show(const QueueCommand& command, ControlClient& client, const Console& cons
   if (entries > 0) return kDone;
   return complain(
       console,
-      fmt::format("{} is not in the queue: all its recipients are final, see the events",
+      fmt::format("{} is not in the queue: it never was, or all its recipients are final (the "
+                  "events tell)",
                   harmless(command.id)),
       kFailed);
 }

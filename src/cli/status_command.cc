@@ -47,19 +47,23 @@ int status_command(const StatusCommand& command, const Console& console) {
   if (!client) return complain(console, client.error().message, kUnreachable);
   const Result<Json> first = ask_status(*client);
   if (!first) return unreachable(console, first.error());
-  if (command.json) {
-    console.out << first->dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+  const auto print = [&](const Json& now, const Json* before) {
+    if (command.json) {
+      Json whole = now;
+      if (before != nullptr) add_rates(whole, *before);
+      console.out << whole.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    } else {
+      console.out << status_text(now, before);
+    }
     return kDone;
-  }
-  if (command.interval.count == 0) {
-    console.out << status_text(*first, nullptr);
-    return kDone;
+  };
+  if (command.interval.count == 0 || (command.json && !command.interval_given)) {
+    return print(*first, nullptr);
   }
   sleep(command.interval);
   const Result<Json> second = ask_status(*client);
   if (!second) return unreachable(console, second.error());
-  console.out << status_text(*second, &*first);
-  return kDone;
+  return print(*second, &*first);
 }
 
 // A relay that is started anew meanwhile is found again.

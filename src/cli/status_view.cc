@@ -48,17 +48,22 @@ struct Shard {
   }
 };
 
+std::vector<Shard> shards_of(const Json& now, const Json* before) {
+  std::vector<Shard> shards;
+  const auto found = now.find("shards");
+  if (found == now.end() || !found->is_array()) return shards;
+  for (size_t i = 0; i < found->size(); ++i) {
+    const bool same = before != nullptr && before->value("pid", 0) == now.value("pid", 0) &&
+                      before->contains("shards") && i < before->at("shards").size();
+    shards.push_back({&(*found)[i], same ? &before->at("shards")[i] : nullptr});
+  }
+  return shards;
+}
+
 class View final {
  public:
-  View(const Json& now, const Json* before) : now_(now), rates_(before != nullptr) {
-    const auto found = now.find("shards");
-    if (found == now.end() || !found->is_array()) return;
-    for (size_t i = 0; i < found->size(); ++i) {
-      const bool same = before != nullptr && before->value("pid", 0) == now.value("pid", 0) &&
-                        before->contains("shards") && i < before->at("shards").size();
-      shards_.push_back({&(*found)[i], same ? &before->at("shards")[i] : nullptr});
-    }
-  }
+  View(const Json& now, const Json* before)
+      : now_(now), rates_(before != nullptr), shards_(shards_of(now, before)) {}
 
   std::string text() {
     heading();
@@ -213,5 +218,20 @@ class View final {
 }  // namespace
 
 std::string status_text(const Json& now, const Json* before) { return View(now, before).text(); }
+
+void add_rates(Json& now, const Json& before) {
+  constexpr struct {
+    const char *name, *group, *counter;
+  } kRates[] = {{"messages_in", "server", "messages"},  {"delivered", "queue", "delivered"},
+                {"deferred", "queue", "deferrals"},     {"bounced", "queue", "bounced"},
+                {"commits", "spool", "batches"},        {"turns", "ring", "turns"},
+                {"cpu_time_us", "shard", "cpu_time_us"}};
+  const std::vector<Shard> shards = shards_of(now, &before);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    Json rates = Json::object();
+    for (const auto& rate : kRates) rates[rate.name] = shards[i].rate(rate.group, rate.counter);
+    now["shards"][i]["rates"] = std::move(rates);
+  }
+}
 
 }  // namespace ringmta::cli

@@ -24,11 +24,16 @@ uint64_t head_max(const Settings& s) {
   return kEnvelopeMax + kRecipientMax * s.server.session.recipients_max;
 }
 
-std::string numbers_text(const std::vector<int>& numbers) {
+// "0, 2-7": in order.
+std::string numbers_text(std::vector<int> numbers) {
+  std::ranges::sort(numbers);
   std::string text;
-  for (const int number : numbers) {
+  for (size_t i = 0; i < numbers.size(); ++i) {
     if (!text.empty()) text += ", ";
-    text += std::to_string(number);
+    text += std::to_string(numbers[i]);
+    const size_t first = i;
+    while (i + 1 < numbers.size() && numbers[i + 1] <= numbers[i] + 1) ++i;
+    if (i > first) text += "-" + std::to_string(numbers[i]);
   }
   return text;
 }
@@ -73,12 +78,16 @@ class Checks final {
 };
 
 void Checks::shards() {
+  std::vector<int> barred;
   for (const int cpu : s.cpus) {
-    if (std::find(machine_.cpus.begin(), machine_.cpus.end(), cpu) != machine_.cpus.end()) continue;
+    if (std::ranges::find(machine_.cpus, cpu) == machine_.cpus.end()) barred.push_back(cpu);
+  }
+  if (!barred.empty()) {
     error({"shards.cpus"},
-          fmt::format("this process may not use processor {}; it may use {} (see taskset, the "
-                      "unit's CPUAffinity= and the container's cpuset)",
-                      cpu, numbers_text(machine_.cpus)));
+          fmt::format("this process may not use {} {}; it may use {} (see taskset, the unit's "
+                      "CPUAffinity= and the container's cpuset)",
+                      barred.size() == 1 ? "processor" : "processors", numbers_text(barred),
+                      numbers_text(machine_.cpus)));
   }
   if (!s.cpus.empty() && s.shards > s.cpus.size()) {
     warning({"shards.count"},
@@ -136,12 +145,13 @@ void Checks::sockets() {
 
 void Checks::listeners() {
   if (s.server.listeners.empty() && !problems_.refused("server.listen")) {
-    error({"server.listen"}, "is empty: without an address no mail comes in");
+    error({"server.listen"},
+          "is empty: no mail could come in; write addresses, such as \"127.0.0.1:25\"");
   }
   std::set<std::string> seen;
   for (const SocketAddress& address : s.server.listeners) {
     if (!seen.insert(address.text()).second) {
-      error({"server.listen"}, fmt::format("{} stands there twice", address.text()));
+      error({"server.listen"}, fmt::format("{} stands there twice: take one out", address.text()));
     }
     if (address.port() == 0 && s.shards > 1) {
       error({"server.listen"}, fmt::format("port 0 would give each of {} shards another port: "

@@ -23,7 +23,8 @@ class Schedule final {
     const std::string longest = format_duration(retry_.longest);
     const std::string first = format_duration(retry_.first);
     const std::string expiry = format_duration(retry_.expire_after);
-    if (retry_.longest < retry_.first) {
+    const bool known = !refused("longest") && !refused("first");
+    if (known && retry_.longest < retry_.first) {
       const auto [path, line] = at("longest", "first");
       problems_.error(line, path,
                       fmt::format("longest ({}) is shorter than first ({}): exchange them or leave "
@@ -52,6 +53,9 @@ class Schedule final {
   }
   bool said(const char* one, const char* other) const {
     return line_of(one) != 0 || line_of(other) != 0;
+  }
+  bool refused(const char* name) const {
+    return problems_.refused(section_ + "." + name, element_);
   }
   std::pair<std::string, uint32_t> at(const char* one, const char* other) const {
     const char* name = line_of(one) != 0 ? one : other;

@@ -196,8 +196,9 @@ Loaded read(std::string_view toml_text, std::string file, const Machine& machine
   try {
     table = toml::parse(toml_text, loaded.file);
   } catch (const toml::parse_error& error) {
-    loaded.errors.push_back(
-        {error.source().begin.line, "", fmt::format("this is not TOML: {}", error.description())});
+    loaded.errors.push_back({error.source().begin.line, "",
+                             fmt::format("this is not TOML: {}; see https://toml.io/ for what is",
+                                         error.description())});
     return loaded;
   }
   Problems problems;

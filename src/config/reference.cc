@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kOpening = R"(# Configuration
 
 RingMTA reads one [TOML](https://toml.io/) file, `/etc/ringmta/ringmta.toml` unless `-c FILE` names another.
-[ringmta.example.toml](ringmta.example.toml) is one to begin with. Only `hostname` and a `[[route]]` must be given.
+[ringmta.example.toml](ringmta.example.toml) is one to begin with. Only `hostname` must be given.
 
 `ringmta check -c FILE` says what a file means, or every mistake in it with its line; `ringmta check --effective -c FILE`
 prints every key with the value in force. A key that is not below is a mistake.

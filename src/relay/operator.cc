@@ -224,7 +224,9 @@ void Operator::list(const Json& request, const http::ControlServer::Reply& reply
 
 void Operator::show(const Json& request, const http::ControlServer::Reply& reply) {
   const auto filter = filter_of(request);
-  if (!filter || !filter->id) return refuse(reply, "queue.show needs the id of one message");
+  if (!filter || !filter->id) {
+    return refuse(reply, "queue.show needs the id of one message (13 characters, 0-9 A-Z)");
+  }
   list(request, reply);
 }
 

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "ringmta/base/log.h"
 #include "ringmta/ring/disk.h"
@@ -25,6 +26,7 @@ namespace {
 constexpr uint64_t kPiece = 1'048'576;  // pre-written at a time
 constexpr size_t kZeroes = 262'144;
 constexpr Milliseconds kAgainAfter = seconds(1);
+constexpr Milliseconds kTellEvery = minutes(1);
 constexpr uint32_t kSurplus = 4;  // more spares than wanted that are kept all the same
 
 alignas(kBlock) std::byte zeroes[kZeroes];  // never written to
@@ -260,9 +262,12 @@ void Spool::Impl::making_failed(const std::string& what, int code) {
     making = {};
   }
   make_again_at = io.now() + kAgainAfter;
-  if (no_room) return;
+  if (!no_room) no_room_why = fail_errno(what, code).error();
   no_room = true;
-  no_room_why = fail_errno(what, code).error();
+  // Where segments are freed as fast as they fill, room comes and goes many times a second.
+  if (room_is_news || (no_room_told.ns != 0 && io.now() < no_room_told + kTellEvery)) return;
+  no_room_told = io.now();
+  room_is_news = true;
   log(LogLevel::error,
       "spool {}, shard {}: no new segment can be made: {}; new mail is refused (452) once what is "
       "at hand is full, delivery goes on, and it is tried again every second",
@@ -273,6 +278,7 @@ void Spool::Impl::room_found() {
   if (!no_room || ready() < 2) return;
   no_room = false;
   make_again_at = {};
+  if (!std::exchange(room_is_news, false)) return;
   log(LogLevel::info, "spool {}, shard {}: there is room again", options.directory,
       options.shard.value);
 }

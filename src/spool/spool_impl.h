@@ -231,7 +231,9 @@ struct Spool::Impl {
     uint64_t piece_octets = 0;  // in flight
     bool urgent = false;        // it is in use already
   } making;
-  bool no_room = false;  // no segment can be made
+  bool no_room = false;       // no segment can be made
+  Monotonic no_room_told{};   // in the log
+  bool room_is_news = false;  // ... and not that there is some again
   Error no_room_why{};
   Monotonic make_again_at{};
   Monotonic give_back_at{};

@@ -160,8 +160,8 @@ TEST(QueueShow, OfAMessageThatIsNotThere) {
   const Ran ran = run_words({"queue", "show", "--id", "06NZR4S8G0000", "--socket", relay.socket()});
   EXPECT_EQ(ran.status, kFailed);
   EXPECT_EQ(ran.err,
-            "ringmta: 06NZR4S8G0000 is not in the queue: all its recipients are final, see the "
-            "events\n");
+            "ringmta: 06NZR4S8G0000 is not in the queue: it never was, or all its recipients are "
+            "final (the events tell)\n");
 }
 
 TEST(QueueChanges, SayHowManyRecipientsTheyConcerned) {

@@ -155,6 +155,30 @@ TEST(StatusCommand, GivesMachinesTheAnswerAsItIs) {
   EXPECT_EQ(relay.requests().size(), 1U);
 }
 
+TEST(StatusCommand, GivesMachinesRatesWhenTheyNameAnInterval) {
+  uint64_t asked = 0;
+  FakeRelay relay([&](const Json&) {
+    ++asked;
+    Json answer = status_at(asked, 1'000'000 + 1000 * asked);
+    answer["end"] = true;
+    return FakeRelay::Lines{answer};
+  });
+  const Ran ran = run_words({"status", "--json", "--interval", "1ms", "--socket", relay.socket()});
+  EXPECT_EQ(ran.status, kDone) << ran.err;
+  const Json answer = Json::parse(ran.out);
+  Json first = status_at(1, 1'001'000), second = status_at(2, 1'002'000);
+  ASSERT_EQ(answer.at("shards").size(), second.at("shards").size());
+  const Json& rates = answer.at("shards")[0].at("rates");
+  const auto gain = [&](const char* group, const char* name) {
+    return second["shards"][0][group][name].get<double>() -
+           first["shards"][0][group][name].get<double>();
+  };
+  EXPECT_GT(rates.at("messages_in"), 0);
+  EXPECT_DOUBLE_EQ(rates.at("messages_in"), gain("server", "messages"));  // a second lies between
+  EXPECT_DOUBLE_EQ(rates.at("delivered"), gain("queue", "delivered"));
+  EXPECT_DOUBLE_EQ(rates.at("cpu_time_us"), gain("shard", "cpu_time_us"));
+}
+
 TEST(TopCommand, ShowsAsManyAsAreAskedForAndClearsATerminal) {
   uint64_t asked = 0;
   FakeRelay relay([&](const Json&) {

@@ -171,14 +171,11 @@ TEST(Together, OpenFilesAreSharedOut) {
 
 TEST(Together, ShardsAndProcessors) {
   EXPECT_EQ(told_of("[shards]\ncpus = \"0-7\"\n"),
-            "test.toml:7: shards.cpus: this process may not use processor 4; it may use 0, 1, 2, 3 "
-            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
-            "test.toml:7: shards.cpus: this process may not use processor 5; it may use 0, 1, 2, 3 "
-            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
-            "test.toml:7: shards.cpus: this process may not use processor 6; it may use 0, 1, 2, 3 "
-            "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n"
-            "test.toml:7: shards.cpus: this process may not use processor 7; it may use 0, 1, 2, 3 "
+            "test.toml:7: shards.cpus: this process may not use processors 4-7; it may use 0-3 "
             "(see taskset, the unit's CPUAffinity= and the container's cpuset)\n");
+  EXPECT_EQ(told_of("[shards]\ncpus = \"0,9\"\n"),
+            "test.toml:7: shards.cpus: this process may not use processor 9; it may use 0-3 (see "
+            "taskset, the unit's CPUAffinity= and the container's cpuset)\n");
   EXPECT_EQ(
       told_of("[shards]\ncount = 3\ncpus = \"0-1\"\n"),
       "warning: test.toml:7: shards.count: 3 shards share 2 processors: name as many in cpus, "
@@ -190,9 +187,10 @@ TEST(Together, ShardsAndProcessors) {
 
 TEST(Together, Listeners) {
   EXPECT_EQ(told_of("[server]\nlisten = []\n"),
-            "test.toml:7: server.listen: is empty: without an address no mail comes in\n");
+            "test.toml:7: server.listen: is empty: no mail could come in; write addresses, such "
+            "as \"127.0.0.1:25\"\n");
   EXPECT_EQ(told_of("[server]\nlisten = [\"127.0.0.1\", \"127.0.0.1:25\"]\n"),
-            "test.toml:7: server.listen: 127.0.0.1:25 stands there twice\n");
+            "test.toml:7: server.listen: 127.0.0.1:25 stands there twice: take one out\n");
   EXPECT_EQ(told_of("[server]\nlisten = [\"127.0.0.1:0\"]\n"),
             "test.toml:7: server.listen: port 0 would give each of 4 shards another port: write a "
             "port, or set [shards] count = 1\n");

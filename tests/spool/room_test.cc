@@ -29,7 +29,7 @@ class Room : public SpoolTest {
   std::vector<StoredHandle> fill() {
     std::vector<StoredHandle> kept;
     while (keeper->spool->accepting() && kept.size() < 20'000) {
-      const StoredHandle stored = keeper->keep({.number = 1 + kept.size(), .octets = 8'000});
+      const StoredHandle stored = keeper->keep({.number = ++last_number, .octets = 8'000});
       if (stored == kNothing) break;
       kept.push_back(stored);
     }
@@ -45,6 +45,7 @@ class Room : public SpoolTest {
   }
 
   std::unique_ptr<Keeper> keeper;
+  uint64_t last_number = 0;  // of what fill() kept
 };
 
 TEST_F(Room, IsMadeAhead) {
@@ -101,6 +102,30 @@ TEST_F(Room, ComesBackWhenMailIsDelivered) {
   ASSERT_TRUE(keeper->drive([&] { return keeper->spool->accepting(); }));
   EXPECT_NE(keeper->keep({.number = 88'888}), kNothing);
   EXPECT_TRUE(keeper->drive([&] { return counters().recycled_segments > 4; }));
+}
+
+// On a full disk whose segments are freed as fast as they fill, the log is not filled too.
+TEST_F(Room, ThatComesAndGoesIsToldOnceAMinute) {
+  world->disk().capacity_octets = 8 * kSegment + 100'000;
+  begin();
+  const auto words = [&](int times) {
+    ::testing::internal::CaptureStderr();
+    for (int i = 0; i < times; ++i) {
+      for (const StoredHandle message : fill()) keeper->spool->finish(message);
+      EXPECT_TRUE(keeper->drive([&] { return keeper->spool->accepting(); }));
+    }
+    return ::testing::internal::GetCapturedStderr();
+  };
+  const auto count = [](const std::string& text, std::string_view what) {
+    size_t found = 0;
+    for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) ++found;
+    return found;
+  };
+  const std::string first = words(10);
+  EXPECT_EQ(count(first, "no new segment can be made"), 1U) << first;
+  EXPECT_LE(count(first, "there is room again"), 1U) << first;
+  keeper->drive([] { return false; }, minutes(2));
+  EXPECT_EQ(count(words(10), "no new segment can be made"), 1U);
 }
 
 // Even where half of everything lives.
