@@ -4,9 +4,11 @@
 //   spool_program list DIRECTORY
 //     recovers the spool, reads every message, and prints a line for each: sender, octets and
 //     CRC-32 of what begins with "X-Cut:". Findings of the recovery go to standard error.
-//   spool_program write DIRECTORY MESSAGES [early]
+//   spool_program write DIRECTORY MESSAGES [early] [buffered]
 //     stores messages and prints a line like that, with the time, for each when it is committed;
-//     `early`: when it is stored, which is the bug that the test must be able to see.
+//     `early`: when it is stored, which is the bug that the test must be able to see; `buffered`:
+//     through the page cache.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -82,8 +84,10 @@ void tell(const Letter& letter) {
               static_cast<long long>(now.tv_sec) * 1'000'000'000 + now.tv_nsec);
 }
 
-int write(const char* directory, uint64_t messages, bool early) {
-  Keeper keeper(options_for(directory));
+int write(const char* directory, uint64_t messages, bool early, bool buffered) {
+  SpoolOptions options = options_for(directory);
+  if (buffered) options.write_mode = WriteMode::buffered;
+  Keeper keeper(options);
   if (!keeper.start()) {
     std::fprintf(stderr, "%s\n", keeper.error.c_str());
     return 1;
@@ -110,8 +114,13 @@ int main(int argc, char** argv) {
   const std::string_view mode = argc > 2 ? argv[1] : "";
   if (mode == "list") return ringmta::spool::list(argv[2]);
   if (mode == "write" && argc > 3) {
-    return ringmta::spool::write(argv[2], std::strtoull(argv[3], nullptr, 10), argc > 4);
+    const auto told = [&](std::string_view word) {
+      return std::find(argv + 4, argv + argc, word) != argv + argc;
+    };
+    return ringmta::spool::write(argv[2], std::strtoull(argv[3], nullptr, 10), told("early"),
+                                 told("buffered"));
   }
-  std::fprintf(stderr, "spool_program list DIRECTORY | write DIRECTORY MESSAGES [early]\n");
+  std::fprintf(stderr,
+               "spool_program list DIRECTORY | write DIRECTORY MESSAGES [early] [buffered]\n");
   return 2;
 }

@@ -136,7 +136,7 @@ void Ledger::judge(const Mail& mail, const Recipient& recipient, Milliseconds wi
   };
   if (spool_rotten) return judge_loss(mail, recipient, found);
   if (too_many(recipient.copies)) tell("delivered several times:" + times(recipient.copies));
-  if (too_many(recipient.notices) && crashes.empty()) {
+  if (too_many(recipient.notices)) {
     tell("its sender was told several times that it failed:" + times(recipient.notices));
   }
   const bool delivered = std::ranges::any_of(

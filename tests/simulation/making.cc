@@ -110,11 +110,15 @@ relay_networks = ["0.0.0.0/0"]
 message_size_max = "400KiB"
 recipients_max = 100
 sessions_max = {}
+sessions_per_client_max = {}
 [server.timeouts]
 idle = "30s"
 transaction = "3m"
+[queue]
+recipients_max = {}
 [spool]
 directory = "/spool"
+write_mode = "{}"
 segment_size = "1MiB"
 disk_reserve = "0"
 disk_max = {}
@@ -145,8 +149,10 @@ file = "/events.jsonl"
 [control]
 socket = ""
 )",
-      shards, kRelay, plan_.sessions_max == 0 ? 20'000 : plan_.sessions_max, plan_.disk_max,
-      plan_.memory_max, dns_[0].address.text(), dns_[1].address.text(), plan_.connections_per_site,
+      shards, kRelay, plan_.sessions_max == 0 ? 20'000 : plan_.sessions_max,
+      plan_.sessions_per_client, plan_.recipients_max == 0 ? 20'000'000 : plan_.recipients_max,
+      plan_.buffered ? "buffered" : "automatic", plan_.disk_max, plan_.memory_max,
+      dns_[0].address.text(), dns_[1].address.text(), plan_.connections_per_site,
       plan_.expire_after.count / 1000);
 }
 

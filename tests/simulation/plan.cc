@@ -54,6 +54,14 @@ void add_third(Plan& plan) {
   plan.disk_capacity = plan.shards * dice.between(2, 4) * 1'048'576ULL + dice.between(0, 2'000'000);
 }
 
+// The fourth: the other way of writing, and limits low enough to be met.
+void add_fourth(Plan& plan) {
+  Dice dice(plan.seed * 0x8EBC6AF09C88C6E3ULL + 5);
+  plan.buffered = dice.one_in(4);
+  if (dice.one_in(6)) plan.recipients_max = dice.between(10, 60);
+  if (dice.one_in(6)) plan.sessions_per_client = dice.between(1, 3);
+}
+
 }  // namespace
 
 Plan Plan::of(uint64_t seed, uint32_t generation) {
@@ -80,6 +88,7 @@ Plan Plan::of(uint64_t seed, uint32_t generation) {
   plan.dns_trouble = dice.one_in(2);
   if (generation >= 2) add_second(plan);
   if (generation >= 3) add_third(plan);
+  if (generation >= 4) add_fourth(plan);
   return plan;
 }
 
@@ -121,6 +130,9 @@ std::string text(const Plan& plan) {
   add(plan.storms > 0, fmt::format("{} storms", plan.storms));
   add(plan.sessions_max > 0, fmt::format("{} sessions a shard", plan.sessions_max));
   add(plan.disk_max > 0, fmt::format("{} MiB of segments a shard", plan.disk_max >> 20));
+  add(plan.buffered, "buffered writes");
+  add(plan.recipients_max > 0, fmt::format("{} recipients a shard", plan.recipients_max));
+  add(plan.sessions_per_client > 0, fmt::format("{} sessions a client", plan.sessions_per_client));
   add(plan.dns_outage.count > 0, fmt::format("no DNS for {} s", plan.dns_outage.count / 1000));
   add(plan.mx_outage.count > 0, fmt::format("no hosts for {} s", plan.mx_outage.count / 1000));
   return all;

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,11 @@ SOURCE = pathlib.Path(os.environ["RINGMTA_SOURCE"])
 BUILD = pathlib.Path(os.environ["RINGMTA_BUILD_ROOT"])
 TARGET = "tests/simulation/ringmta-simulate"
 SEEDS = 1000
+CONTROL = "nothing is wrong, and nothing is found"
 
 # What is wrong, where, what stands there, what is planted.
 PLANTED = [
+    (CONTROL, "src/spool/commit.cc", "durability()", "durability()"),
     ("the 250 does not wait for stable storage", "src/spool/commit.cc",
      "durability()", "ring::Durability::none"),
     ("a short write is believed", "src/spool/commit.cc",
@@ -40,6 +43,10 @@ PLANTED = [
     ("what is finished is not noted", "src/spool/notes.cc",
      "const size_t count = std::min(tombstones.size(), ids_max);",
      "const size_t count = std::min<size_t>(0, ids_max);"),
+    ("outcomes are noted a second late", "src/spool/notes.cc",
+     ": options.note_delay_max);", ": options.note_delay_max + seconds(1));"),
+    ("that a notification was sent is not recorded", "src/queue/notices.cc",
+     "spool.record_states(message.stored, notice.states);", "{}"),
     ("a site's limit is not kept", "src/client/opening.cc",
      "uint32_t limit = queue.site(site.id).local_share;",
      "uint32_t limit = queue.site(site.id).local_share + 1;"),
@@ -93,9 +100,19 @@ def found_by(directory):
     if done.returncode == 0:
         return None
     seed = re.search(r"^seed (\d+):.*\n(.*)", done.stdout, re.MULTILINE)
-    if seed is None:  # an assertion of the relay's own is as good
-        return "an assertion", done.stderr.split("\n")[0]
-    return f"seed {seed.group(1)}", seed.group(2).strip()
+    if seed is not None:
+        return f"seed {seed.group(1)}", seed.group(2).strip()
+    own = re.search(r"^.*assertion failed.*$", done.stderr, re.MULTILINE)  # the relay's own is as good
+    if done.returncode != -signal.SIGABRT or own is None:
+        raise AssertionError(f"it ended with {done.returncode}: {done.stderr[-500:]}")
+    return "an assertion", own.group(0)
+
+
+def found_by_none(directory):
+    done = subprocess.run([directory / "simulate", "--seeds", "20"], capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise AssertionError(done.stdout[-500:] + done.stderr[-500:])
+    return "20 seeds", "nothing"
 
 
 def try_out(planted):
@@ -105,7 +122,7 @@ def try_out(planted):
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         try:
             plant(pathlib.Path(directory), file, old, new)
-            seen = found_by(pathlib.Path(directory))
+            seen = (found_by_none if what == CONTROL else found_by)(pathlib.Path(directory))
         except (AssertionError, subprocess.SubprocessError) as problem:
             comment = f"# {problem}\n"
     if seen is None:

@@ -66,6 +66,7 @@ class Run final {
   void begin_trouble();
   void end_trouble();
   size_t deliverable() const;
+  Milliseconds outcome_window() const;
   void close_up();
   void complain(std::string what) { ledger_.oddities.push_back(std::move(what)); }
 
@@ -103,7 +104,8 @@ class Run final {
   uint64_t lives_ = 0;
   uint64_t lost_events_ = 0;
   uint64_t memory_max_ = 0;
-  Milliseconds stall_max_{0};  // of a disk operation
+  Milliseconds stall_max_{0};                          // of a disk operation
+  int64_t network_us_max_ = 500, disk_us_max_ = 1000;  // latencies at their worst
 };
 
 }  // namespace ringmta::simulation

@@ -14,9 +14,11 @@ namespace ringmta::simulation {
 
 namespace {
 
-// An outcome is on disk so soon after it happened: the spool's note_delay_max, a write, and what a
-// reply takes through the network. A disk that stalls makes it longer.
-constexpr Milliseconds kOutcomeWindow{2'000};
+// An outcome is on disk so soon after it happened: what the reply takes through the network, the
+// spool's note_delay_max, the write under way and its own. A disk that stalls makes it longer, and
+// so does one whose writes fail: they are made again after pauses.
+constexpr Milliseconds kNoteDelay{10};
+constexpr Milliseconds kFailureWindow{2'000};
 constexpr Milliseconds kDrainMax = hours(72);
 // In a good world whatever can be delivered is: every wait that the configuration below and the
 // hosts impose (retry, a failed host, grey listing, a DNS failure) is a minute or two, and content
@@ -49,9 +51,13 @@ void Run::start() {
   }
 }
 
-// What start-up says about the spool is a word about what is lost.
+// What start-up says about the spool is a word about what is lost. (A bit that rots in the last
+// batch before a crash makes it one that was being written: nobody could tell them apart.)
 void Run::say_what_was_found() {
   for (const std::string& finding : machine_.findings()) {
+    if (plan_.rot > 0 && finding.find("was being written when") != std::string::npos) {
+      ledger_.damage_reported = true;
+    }
     if (finding.find("damaged") != std::string::npos ||
         finding.find("no segment") != std::string::npos ||
         finding.find("lost its header") != std::string::npos) {
@@ -131,7 +137,7 @@ Outcome Run::go() {
   close_up();
 
   Outcome outcome;
-  outcome.violations = ledger_.violations(kOutcomeWindow + stall_max_);
+  outcome.violations = ledger_.violations(outcome_window());
   outcome.trace = world_.trace();
   outcome.struck = ledger_.struck;
   for (const auto& [what, count] : world_.struck()) outcome.struck[std::string(what)] += count;
@@ -140,10 +146,9 @@ Outcome Run::go() {
   }
   // A full disk cuts lines, and another shard's may follow at once.
   const bool was_full = outcome.struck.contains("the disk is full");
-  const bool account_is_whole =
-      ledger_.crashes.empty() && plan_.rot == 0 && lost_events_ == 0 && !was_full;
-  if (account_is_whole) {
-    for (std::string& mistake : mistakes_in(outcome.events)) {
+  if (plan_.rot == 0 && lost_events_ == 0 && !was_full) {
+    const size_t crashes = ledger_.crashes.size();
+    for (std::string& mistake : mistakes_in(outcome.events, crashes, crashes > 0 && plan_.power)) {
       outcome.violations.push_back(std::move(mistake));
     }
   }
@@ -163,6 +168,14 @@ Outcome Run::go() {
     }
   }
   return outcome;
+}
+
+Milliseconds Run::outcome_window() const {
+  if (plan_.disk_faults > 0 || plan_.disk_capacity != UINT64_MAX || plan_.disk_max > 0) {
+    return kFailureWindow + stall_max_;
+  }
+  const int64_t ways_us = 2 * network_us_max_ + 3 * disk_us_max_;
+  return kNoteDelay + Milliseconds{1 + ways_us / 1000} + stall_max_;
 }
 
 // Recipients that a host would take, and that nothing has come of yet.

@@ -48,7 +48,11 @@ struct Plan {
   uint64_t disk_max = 0;       // of segments per shard; 0: any
   Milliseconds dns_outage{0};  // no answer at all
   Milliseconds mx_outage{0};   // no host but the senders'
-  static constexpr uint32_t kGenerations = 3;
+  // The fourth.
+  bool buffered = false;             // writes through the page cache, with a sync each
+  uint32_t recipients_max = 0;       // queued per shard; 0: the default
+  uint32_t sessions_per_client = 0;  // 0: any
+  static constexpr uint32_t kGenerations = 4;
   static Plan of(uint64_t seed, uint32_t generation = kGenerations);
   // All hosts are gone for a day, but those of the senders, and back.
   static Plan day_without_hosts(uint64_t seed);

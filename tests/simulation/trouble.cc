@@ -165,6 +165,7 @@ void Run::begin_trouble() {
   if (!trouble_) return;
   sim::NetworkOptions& network = world_.network();
   network.latency_us_max = 200 + static_cast<int64_t>(random_.below(50'000));
+  network_us_max_ = std::max(network_us_max_, network.latency_us_max);
   network.segment_octets_max = chance(4) ? 1 + static_cast<uint32_t>(random_.below(20)) : 16384;
   if (network.segment_octets_max <= 20) ledger_.note_fault("segments of a few octets");
   if (chance(2)) network.reset_one_in = 300 + random_.below(3000);
@@ -173,6 +174,7 @@ void Run::begin_trouble() {
     network.datagram_double_one_in = 5 + random_.below(50);
   }
   if (chance(3)) world_.disk().latency_us_max = 1000 + static_cast<int64_t>(random_.below(200'000));
+  disk_us_max_ = std::max(disk_us_max_, world_.disk().latency_us_max);
   if (plan_.scarce_ring) {
     network.receive_buffers_max = 1 + static_cast<uint32_t>(random_.below(16));
     network.completions_max = 1 + static_cast<uint32_t>(random_.below(16));
