@@ -28,7 +28,7 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
 
 inline constexpr uint64_t kSegmentMagic = 0x31544E454D474553;  // "SEGMENT1"
 inline constexpr uint64_t kBatchMagic = 0x3148435441424D52;    // "RMBATCH1"
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr uint32_t kRecordAlign = 8;  // places in a segment are counted in it
 
 enum class SegmentUse : uint32_t {
@@ -45,10 +45,13 @@ struct SegmentHeader {
   uint32_t number = 0;
   uint64_t epoch = 0;  // growing: another in each life of the segment
   uint64_t size = 0;   // octets of the file
+  // Of the messages that this shard has named before: what this life of the segment overwrites may
+  // be the last that knew of it, and a wall clock that was set back would name another so again.
+  uint64_t highest_id = 0;
   SegmentUse use = SegmentUse::spare;
   uint32_t crc = 0;  // of what is before it
 };
-static_assert(sizeof(SegmentHeader) == 40);
+static_assert(sizeof(SegmentHeader) == 48);
 inline constexpr size_t kHeaderCopyAt = 2048;
 
 struct BatchHeader {

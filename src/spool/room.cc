@@ -332,6 +332,7 @@ void Spool::Impl::write_header(Segment& of, SegmentUse use, Operation operation)
   header.number = of.number;
   header.epoch = of.next_epoch;
   header.size = of.size;
+  header.highest_id = highest_id();
   header.use = use;
   of.header_block = blocks.take(kBlock);
   put_segment_header(header, blocks[of.header_block].memory);
@@ -370,6 +371,7 @@ Status Spool::Impl::write_retired(Segment& of) {
   header.number = of.number;
   header.epoch = of.next_epoch;
   header.size = kBlock;
+  header.highest_id = highest_id();
   header.use = SegmentUse::retired;
   put_segment_header(header, block.data());
   return ring::disk::write(path_of(of), block);

@@ -353,6 +353,7 @@ Result<Scan> scan_segment(const std::string& path, uint32_t number, uint64_t lim
   if (const auto header = segment_header(first, number)) {
     scan.epoch = header->epoch;
     scan.size_made = header->size;
+    scan.highest_id = header->highest_id;
     scan.kind = header->use == SegmentUse::open    ? Scan::Kind::log
                 : header->use == SegmentUse::spare ? Scan::Kind::spare
                                                    : Scan::Kind::retired;

@@ -88,8 +88,12 @@ MessageId Spool::next_id() {
     ++in.last_id_ms;
     in.last_id_count = 0;
   }
-  return {in.last_id_ms << (kIdShardBits + kIdCountBits) |
-          static_cast<uint64_t>(in.options.shard.value) << kIdCountBits | in.last_id_count};
+  return {in.highest_id()};
+}
+
+uint64_t Spool::Impl::highest_id() const {
+  return last_id_ms << (kIdShardBits + kIdCountBits) |
+         static_cast<uint64_t>(options.shard.value) << kIdCountBits | last_id_count;
 }
 
 StoredHandle Spool::store(MessageId id, const MessageHead& head, std::string_view trace_lines,

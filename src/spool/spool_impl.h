@@ -103,6 +103,7 @@ struct Spool::Impl {
   void open_next();
   void opened(uint16_t index, int32_t result);
   void room_found();
+  uint64_t highest_id() const;  // given out so far, or found by recovery
   uint32_t ready() const;
   uint32_t wanted_ready() const { return options.segments_ready + 1; }
   uint64_t room_for_messages() const;  // without the last segment, which is kept for notes

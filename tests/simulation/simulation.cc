@@ -171,9 +171,11 @@ Outcome Run::go() {
 }
 
 Milliseconds Run::outcome_window() const {
-  if (plan_.disk_faults > 0 || plan_.disk_capacity != UINT64_MAX || plan_.disk_max > 0) {
-    return kFailureWindow + stall_max_;
-  }
+  // A write fails in the last segment that notes may go to, and the full disk gives no other: they
+  // wait in memory until there is room.
+  const bool full = plan_.disk_capacity != UINT64_MAX || plan_.disk_max > 0;
+  if (full && plan_.disk_faults > 0) return plan_.trouble;
+  if (full || plan_.disk_faults > 0) return kFailureWindow + stall_max_;
   const int64_t ways_us = 2 * network_us_max_ + 3 * disk_us_max_;
   return kNoteDelay + Milliseconds{1 + ways_us / 1000} + stall_max_;
 }

@@ -205,6 +205,30 @@ TEST_F(Room, IsMadeAgainAfterAFault) {
   EXPECT_TRUE(keeper->recovery->report().findings.empty());
 }
 
+// Not even when nothing is left of those who had them, and the clock was set back.
+TEST_F(Room, UsedAgainGivesNoIdTwice) {
+  begin();
+  uint64_t highest = 0;
+  const auto keep_and_finish = [&](uint64_t messages) {
+    for (uint64_t i = 0; i < messages; ++i) {
+      const StoredHandle stored = keeper->keep({.number = ++last_number, .octets = 8'000});
+      ASSERT_NE(stored, kNothing);
+      highest = std::max(highest, keeper->spool->id(stored).value);
+      keeper->spool->finish(stored);
+    }
+    ASSERT_TRUE(keeper->settle());
+  };
+  keep_and_finish(1'000);
+  EXPECT_GT(counters().recycled_segments, 10U);
+  world->step_wall_clock(Milliseconds{-hours(24).count});
+  for (const sim::Crash kind : {sim::Crash::process, sim::Crash::power}) {
+    restart(kind);
+    EXPECT_TRUE(keeper->found.empty());
+    EXPECT_GT(keeper->spool->next_id().value, highest);
+    keep_and_finish(10);
+  }
+}
+
 TEST_F(Room, ThatCannotBeMadeForWantOfRightsIsAnError) {
   options.directory = "/spool/file/below";
   ASSERT_TRUE(ring::disk::write("/spool/file", as_bytes("x")));
