@@ -94,6 +94,7 @@ void Pools::Impl::judge(Connection& connection, const smtp::ClientSession::Step&
   } else {
     recipient.verdict = verdict_of(reply, step.phase);
   }
+  // Which recipients that is about shows in that they have no code.
   if (lost && step.phase == smtp::Phase::content && handed_over(connection, job)) {
     job.possible_duplicate = true;
   }
