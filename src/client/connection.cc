@@ -48,8 +48,7 @@ void Pools::Impl::on_connected(Connection& connection, int32_t result) {
 void Pools::Impl::fail_opening(Connection& connection, std::string reason,
                                smtp::EnhancedStatus status, bool unroutable) {
   ++counters.connect_failures;
-  host_trouble(connection, std::move(reason), status);
-  if (unroutable && connection.site->tried > 0) --connection.site->tried;  // it cost nothing
+  host_trouble(connection, std::move(reason), status, unroutable);
   // A peer that turned us away is told goodbye (RFC 5321 4.1.1.10) unless it has gone.
   const bool there = connection.state == Connection::State::opening && !connection.send_failed;
   const bool polite = there && !connection.sending && !stopping;
@@ -172,8 +171,7 @@ void Pools::Impl::on_ended(Connection& connection, int32_t result) {
 void Pools::Impl::lose(Connection& connection, std::string_view reason, ring::CloseMode mode,
                        bool blame_host) {
   using Action = smtp::ClientSession::Action;
-  const bool was_up = connection.state == Connection::State::ready ||
-                      connection.state == Connection::State::leaving;
+  const bool was_up = connection.is_up();
   const bool working = !connection.jobs.empty();
   if (working) ++counters.lost;
   std::string said;
@@ -200,6 +198,7 @@ void Pools::Impl::leave(Connection& connection) {
 }
 
 void Pools::Impl::close(Connection& connection, ring::CloseMode mode) {
+  if (connection.is_up() && !connection.passes_on) connection.site->end_row();
   unplace(connection);
   set_state(connection, Connection::State::closing);
   connection.dirty.unlink();

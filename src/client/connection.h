@@ -64,6 +64,8 @@ struct Connection {
   Connection(const smtp::ClientOptions& options, const smtp::ClientOpening& opening)
       : session(options, opening) {}
 
+  bool is_up() const { return state == State::ready || state == State::leaving; }  // past EHLO
+
   smtp::ClientSession session;
   ListLink in_site;          // on its site's idle or able list
   ListLink dirty;            // on the list of those run() looks at
@@ -108,6 +110,7 @@ struct Connection {
   bool paused = false;         // the Io holds back what it receives
   bool alerted = false;        // the peer is being told why TLS failed
   bool may_fall_back = false;  // to clear text, when TLS fails
+  bool passes_on = false;      // a message begun here goes to the site's next host at once
 };
 
 }  // namespace ringmta::client

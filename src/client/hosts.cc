@@ -69,19 +69,22 @@ void Hosts::rank(std::span<const SocketAddress> sources) {
   for (const auto& host : hosts_) host->rank = address_rank(host->address, sources);
 }
 
-std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, uint32_t below) const {
+std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, const Among& among) const {
+  const auto usable = [&](const Host& host) {
+    return host.usable(now) && (among.row == 0 || host.failed_in != among.row);
+  };
   // Each pass keeps one of n candidates with the chance 1/n of each (reservoir sampling).
   const Host* named = nullptr;
   uint64_t names = 0;
   for (size_t i = 0; i < hosts_.size(); ++i) {
     const Host& host = *hosts_[i];
     if (named != nullptr && host.preference != named->preference) break;
-    if (host.preference >= below) break;
-    if (!host.usable(now)) continue;
+    if (host.preference >= among.below) break;
+    if (!usable(host)) continue;
     bool seen = false;
     for (size_t k = 0; k < i && !seen; ++k) {
       seen = hosts_[k]->preference == host.preference && hosts_[k]->name == host.name &&
-             hosts_[k]->usable(now);
+             usable(*hosts_[k]);
     }
     if (!seen && random.below(++names) == 0) named = &host;
   }
@@ -90,7 +93,7 @@ std::shared_ptr<Host> Hosts::choose(Monotonic now, Prng& random, uint32_t below)
   uint64_t addresses = 0;  // of the best rank so far
   for (const std::shared_ptr<Host>& host : hosts_) {
     if (host->preference != named->preference || host->name != named->name) continue;
-    if (!host->usable(now) || (chosen != nullptr && host->rank > chosen->rank)) continue;
+    if (!usable(*host) || (chosen != nullptr && host->rank > chosen->rank)) continue;
     if (chosen != nullptr && host->rank < chosen->rank) addresses = 0;
     if (random.below(++addresses) == 0) chosen = host;
   }

@@ -5,6 +5,10 @@
 // The insight: what failed is a host, not a message. One attempt pays for finding out, everybody
 // else is spared it for a while, and that while doubles as long as the host stays dead. When it is
 // over one attempt probes; the others wait for what it finds.
+//
+// Hosts tried one after the other for the same mail are a row (RFC 5321 5.1). A row goes down the
+// list: finding out that a host is dead may take longer than it is left alone for, so who failed in
+// a row is left out of the rest of it, whatever the time.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +37,7 @@ struct Host {
   uint32_t failures = 0;     // in a row
   bool proven = false;       // a transaction went through since
   Monotonic skip_until{};
+  uint64_t failed_in = 0;  // the last row it failed in
 
   bool usable(Monotonic now) const { return skip_until <= now && (failures == 0 || opening == 0); }
   void failed(Monotonic now, const HostRetry& retry, Prng& random);
@@ -51,10 +56,16 @@ class Hosts final {
   void update(std::span<const queue::ResolvedHost> found,
               std::span<const SocketAddress> sources = {});
   void rank(std::span<const SocketAddress> sources);  // `sources` have changed
+  struct Among {
+    uint32_t below = UINT32_MAX;  // only hosts preferred to that
+    uint64_t row = 0;             // only those that have not failed in it; 0: no matter
+  };
   // Of the most preferred that are usable a random name, of that name's addresses the best rank
   // (RFC 6724) that is usable, of those a random one. Null: none is usable now.
-  // Only hosts preferred to `below`.
-  std::shared_ptr<Host> choose(Monotonic now, Prng& random, uint32_t below = UINT32_MAX) const;
+  std::shared_ptr<Host> choose(Monotonic now, Prng& random) const {
+    return choose(now, random, Among());
+  }
+  std::shared_ptr<Host> choose(Monotonic now, Prng& random, const Among& among) const;
   template <typename Predicate>
   const Host* first_that(Predicate&& holds) const {
     for (const auto& host : hosts_) {

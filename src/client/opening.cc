@@ -7,10 +7,10 @@
 // connection until a transaction has gone through. A peer that refuses more connections while it
 // serves others shrinks the window to those and is asked again later.
 //
-// How it fails: a host that cannot be reached is skipped for a growing while and the next one
-// tried, up to hosts_tried_max in a row; then, or when none is left, the queue is told
-// (site_failed) and holds the site's mail. Trouble of our own (no descriptors, no memory) is not
-// held against a host.
+// How it fails: a host that cannot be reached, or is lost before it had the content of its first
+// message, is skipped for a growing while and the next one tried, each once and up to
+// hosts_tried_max in a row; then, or when none is left, the queue is told (site_failed) and holds
+// the site's mail. Trouble of our own (no descriptors, no memory) is not held against a host.
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -115,13 +115,15 @@ bool Pools::Impl::open_more(SitePool& site, uint32_t wanted) {
 
 bool Pools::Impl::open(SitePool& site) {
   site.hosts.update(queue.site(site.id).hosts, sources);
-  const HostRetry retry{options.host_retry_after, options.host_retry_longest};
-  const uint32_t below = preferred_to_ourselves(site);
+  // While a connection is up nobody's mail waits for a row to end: who failed is probed in time.
+  const Hosts::Among among{.below = preferred_to_ourselves(site),
+                           .row = site.ready == 0 ? site.row : 0};
   while (true) {
     const bool enough = site.tried >= options.hosts_tried_max && !site.live();
-    const std::shared_ptr<Host> host = enough ? nullptr : site.hosts.choose(now(), random, below);
-    if (host == nullptr) {
+    const std::shared_ptr<Host> host = site.hosts.choose(now(), random, among);
+    if (host == nullptr || enough) {
       if (site.live()) return false;
+      if (host == nullptr) site.end_row();  // otherwise the next one begins where this one stops
       if (site.hosts.size() == 0) {
         site.problem_status = kNoAnswer;
         site.problem = "no address of a host is known for " + queue.site(site.id).name;
@@ -134,8 +136,7 @@ bool Pools::Impl::open(SitePool& site) {
       return false;
     }
     if (std::string reason = why_not(site, *host); !reason.empty()) {
-      host->failed(now(), retry, random);
-      ++site.tried;
+      host_failed(site, *host);
       site.problem = std::move(reason);
       site.problem_status = kNoAnswer;
       continue;
@@ -165,8 +166,7 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
       our_shortage(site, site.problem);
       return false;
     }
-    host->failed(now(), {options.host_retry_after, options.host_retry_longest}, random);
-    if (!is_unroutable(stream.error().code)) ++site.tried;
+    host_failed(site, *host, is_unroutable(stream.error().code));
     return false;
   }
   loop.io().read(*stream);
@@ -254,7 +254,6 @@ void Pools::Impl::opened(Connection& connection) {
   }
   ++counters.opened;
   set_state(connection, Connection::State::ready);
-  site.tried = 0;
   site.refusals = 0;
   site.held_until = {};
   if (site.failed) {  // its first transaction must show that it works before others follow
@@ -276,24 +275,50 @@ void Pools::Impl::our_shortage(SitePool& site, std::string_view reason) {
 // A connection could not be made, or ended before it was good for anything. (It is still counted at
 // its host and site.)
 void Pools::Impl::host_trouble(Connection& connection, std::string reason,
-                               smtp::EnhancedStatus status) {
+                               smtp::EnhancedStatus status, bool unroutable) {
   SitePool& site = *connection.site;
-  Host& host = *connection.host;
   site.problem = std::move(reason);
   site.problem_status = status;
-  const uint32_t itself =
-      connection.state == Connection::State::ready || connection.state == Connection::State::leaving
-          ? 1
-          : 0;
-  if (host.proven && host.established > itself) {  // it only wants no more of them
-    site.window = host.established - itself;
+  if (const uint32_t others = others_served(connection); others > 0) {  // it wants no more of them
+    site.window = others;
     const int64_t hold = kFirstHold.count << std::min(site.refusals++, kDoublingsMax);
     site.held_until = now() + std::min(Milliseconds{hold}, options.host_retry_after);
   } else {
-    host.failed(now(), {options.host_retry_after, options.host_retry_longest}, random);
-    ++site.tried;
+    host_failed(site, *connection.host, unroutable);
   }
   touch(site);
+}
+
+// Other connections of ours that the host serves: it is well, whatever happens to this one.
+uint32_t Pools::Impl::others_served(const Connection& connection) {
+  if (!connection.host->proven) return 0;
+  return connection.host->established - (connection.is_up() ? 1 : 0);
+}
+
+// Connections being made at the same time are one try of it. What is known at once to be
+// unroutable cost nothing and is not counted.
+void Pools::Impl::host_failed(SitePool& site, Host& host, bool unroutable) {
+  host.failed(now(), {options.host_retry_after, options.host_retry_longest}, random);
+  if (host.failed_in != site.row && !unroutable) ++site.tried;
+  host.failed_in = site.row;
+}
+
+// The connection ends before it was good for anything: is there another host to do its work? Where
+// there is, host_trouble() follows, so a row comes to its end.
+bool Pools::Impl::next_host_left(const Connection& connection) const {
+  SitePool& site = *connection.site;
+  const Host& failing = *connection.host;
+  if (stopping || connection.finished > 0 || others_served(connection) > 0) return false;
+  const queue::Job* first = connection.jobs.front();
+  if (first->expires.ns != 0 && first->expires <= now()) return false;  // not the host's fault
+  const uint32_t tried = site.tried + (failing.failed_in != site.row ? 1 : 0);
+  if (tried >= options.hosts_tried_max) return false;
+  const uint32_t below = preferred_to_ourselves(site);
+  const Host* next = site.hosts.first_that([&](const Host& host) {
+    return &host != &failing && host.usable(now()) && host.failed_in != site.row &&
+           host.preference < below && why_not(site, host).empty();
+  });
+  return next != nullptr;
 }
 
 // No host is left. The queue holds the site's mail until `held_until`; then one connection probes.

@@ -297,6 +297,7 @@ bool Pools::knows(queue::SiteId id) const { return impl_->find_site(id) != nullp
 void Pools::try_hosts_again() {
   impl_->sites.for_each([this](SitePool& site, SlotHandle) {
     site.hosts.try_again();
+    site.end_row();
     site.held_until = {};
     impl_->touch(site);
   });

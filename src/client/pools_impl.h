@@ -81,7 +81,10 @@ struct Pools::Impl {
   void opened(Connection& connection);
   void our_shortage(SitePool& site, std::string_view reason);
   void host_trouble(Connection& connection, std::string reason,
-                    smtp::EnhancedStatus status = kNoAnswer);
+                    smtp::EnhancedStatus status = kNoAnswer, bool unroutable = false);
+  static uint32_t others_served(const Connection& connection);
+  void host_failed(SitePool& site, Host& host, bool unroutable = false);
+  bool next_host_left(const Connection& connection) const;
 
   // connection.cc: what happens on a stream.
   void on_connected(Connection& connection, int32_t result);

@@ -43,7 +43,8 @@ struct SitePool {
   uint32_t ready = 0;
   uint32_t boarding = 0;   // able to take another envelope along as soon as their 354 comes
   uint32_t window = 1;     // connections wanted at most now; grows with what succeeds
-  uint32_t tried = 0;      // hosts in a row that failed
+  uint32_t tried = 0;      // hosts that failed in this row
+  uint64_t row = 1;        // of hosts tried one after the other; see hosts.h
   uint32_t refusals = 0;   // in a row, of connections beyond those a host has
   Monotonic held_until{};  // no connection is opened before
   Monotonic lent_due = Monotonic::never();  // when the first of `lent` must go back unbegun
@@ -56,6 +57,11 @@ struct SitePool {
 
   bool wants_connections() const { return work || !lent.empty(); }
   bool live() const { return opening > 0 || ready > 0; }
+  // All have had their turn, or a connection past EHLO ends and passes no work on.
+  void end_row() {
+    tried = 0;
+    ++row;
+  }
   bool fast() const { return transaction_ns < kFastTransactionNs; }
 };
 

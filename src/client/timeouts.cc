@@ -150,8 +150,7 @@ bool Pools::Impl::keep_warm(Connection& connection) {
 }
 
 void Pools::Impl::timed_out(Connection& connection) {
-  const bool up = connection.state == Connection::State::ready ||
-                  connection.state == Connection::State::leaving;
+  const bool up = connection.is_up();
   if (connection.state == Connection::State::ready && connection.jobs.empty()) {
     if (!keep_warm(connection)) leave(connection);
     return;

@@ -4,7 +4,8 @@
 // The insight: a verdict of retry_now costs the message nothing, so it may be given only where
 // something else moved on, or a peer could keep us busy for ever. It is: a transaction with too
 // many recipients had others accepted; a transaction nobody looked at stood behind one that was
-// judged.
+// judged; a connection lost before it had a content costs its host the rest of the row, so there
+// are fewer hosts left to try (RFC 5321 5.1).
 #include <algorithm>
 
 #include "pools_impl.h"
@@ -45,9 +46,8 @@ void set_text(std::string& text, const smtp::Reply& reply) {
   append_line(text, reply.text);
 }
 
-// Nothing of the transaction was looked at, and the peer did not say that it is our fault.
-bool untouched(const smtp::ClientSession::Step& step, bool lost) {
-  if (step.phase != smtp::Phase::mail) return false;
+// The connection is at its end, and the peer did not say that it is our fault.
+bool broken_off(const smtp::ClientSession::Step& step, bool lost) {
   if (step.reply->code == kClosing) return step.reply->status.subject != kPolicy;
   return lost && step.reply->code == 0;
 }
@@ -84,11 +84,17 @@ void Pools::Impl::judge(Connection& connection, const smtp::ClientSession::Step&
     append_line(recipient.text, reason);
   }
   const bool not_the_first = connection.finished > 0 || &job != connection.jobs.front();
-  if (step.too_many_recipients || (not_the_first && untouched(step, lost))) {
+  const bool untouched = step.phase == smtp::Phase::mail;
+  const bool unread = step.phase != smtp::Phase::content;
+  if (step.too_many_recipients || (not_the_first && untouched && broken_off(step, lost))) {
     recipient.verdict = Verdict::retry_now;
+  } else if (unread && broken_off(step, lost) && next_host_left(connection)) {
+    recipient.verdict = Verdict::retry_now;
+    connection.passes_on = true;
   } else {
     recipient.verdict = verdict_of(reply, step.phase);
   }
+  // Which recipients that is about shows in that they have no code.
   if (lost && step.phase == smtp::Phase::content && handed_over(connection, job)) {
     job.possible_duplicate = true;
   }

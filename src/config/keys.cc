@@ -112,7 +112,9 @@ const Section kSections[] = {
      .only = only_rule},
     {.name = "retry.site",
      .about = "A schedule for all domains without a route that certain MX hosts serve, such as a "
-              "mailbox provider's. What is not given is as in `[retry]`.",
+              "mailbox provider's. What is not given is as in `[retry]`. When a host that turns "
+              "connections away is tried again is not said here but by `[client] "
+              "host_retry_after`.",
      .begin = [](Settings& s) { s.queue.site_retry_rules.push_back({{}, s.queue.retry}); },
      .count = count_site_rules,
      .only = only_site_rule},

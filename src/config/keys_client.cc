@@ -42,8 +42,10 @@ constexpr Key kKeys[] = {
      .name = "host_retry_after",
      .kind = Duration{RINGMTA_AT(client.host_retry_after), seconds(1), hours(24)},
      .meaning = "A host that refuses connections or does not answer is left alone for so long, "
-                "then for twice as long, and so on; each time one connection probes it. Where it "
-                "is not given, never more than `[retry] first`."},
+                "then for twice as long, and so on; each time one connection probes it. So is a "
+                "host that says no instead of greeting us, whatever schedule `[[retry.rule]]` or "
+                "`[[retry.site]]` gives its mail: no message has been tried. Where it is not "
+                "given, never more than `[retry] first`."},
     {.section = "client",
      .name = "host_retry_longest",
      .kind = Duration{RINGMTA_AT(client.host_retry_longest), seconds(1), hours(24)},

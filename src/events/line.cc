@@ -38,6 +38,14 @@ std::string_view name_of(Outcome::Kind kind) {
   return "unknown";
 }
 
+// Of the attempt's recipients only those whose own reply never came (a reply has a code): an LMTP
+// peer answers for each, and others were refused before the content.
+bool possible_duplicate(const Outcome& outcome) {
+  const queue::JobRecipient* result = outcome.result;
+  return outcome.job->possible_duplicate && result != nullptr && result->code == 0 &&
+         result->phase == smtp::Phase::content;
+}
+
 char* put_text_member(char* to, std::string_view name, std::string_view text) {
   to = put(to, name);
   to = put_escaped(to, text);
@@ -196,7 +204,7 @@ char* LineComposer::put_attempt(char* to, const Outcome& outcome, Monotonic now)
     to = put_number_member(to, R"(,"delivery_ms":)",
                            static_cast<uint64_t>(std::max<int64_t>(0, taken_ms)));
   }
-  if (job.possible_duplicate) to = put(to, R"(,"possible_duplicate":true)");
+  if (possible_duplicate(outcome)) to = put(to, R"(,"possible_duplicate":true)");
   return to;
 }
 

@@ -125,7 +125,8 @@ void FakeQueue::done(queue::Job* job) {
     result.code = one.code;
     result.text = one.text;
     result.phase = one.phase;
-    result.possible_duplicate = job->possible_duplicate;
+    result.possible_duplicate =
+        job->possible_duplicate && one.phase == smtp::Phase::content && one.code == 0;
     if (job->peer.length > 0) result.peer = job->peer.text();
     result.peer_name = job->peer_name;
     result.tls = job->tls;

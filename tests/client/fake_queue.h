@@ -28,7 +28,7 @@ struct Result {
   uint16_t code = 0;
   std::string text;
   smtp::Phase phase = smtp::Phase::connect;
-  bool possible_duplicate = false;
+  bool possible_duplicate = false;  // as events tell it (events/line.cc)
   std::string peer, peer_name;
   queue::JobTls tls;
 };

@@ -359,6 +359,47 @@ TEST_F(Trouble, MessagesBehindALostOneByBdatMayBeDuplicates) {
   }
 }
 
+// Who has had an answer is none, whatever becomes of the others.
+TEST_F(Trouble, OnlyRecipientsWithoutAReplyMayBeDuplicates) {
+  peer.script.lmtp = true;
+  answer("", "250 2.0.0 first\r\n550 5.1.1 second!drop");
+  start();
+  site = queue().add_site({"192.0.2.1:25"});
+  queue().site(site).lmtp = true;
+  Mail one = mail("lmtp");
+  one.to = {"a@x", "b@x", "c@x"};
+  queue().add(site, one);
+  ASSERT_TRUE(run_until_results(3));
+  EXPECT_EQ(queue().result_of("lmtp", "a@x")->verdict, Verdict::delivered);
+  EXPECT_FALSE(queue().result_of("lmtp", "a@x")->possible_duplicate);
+  EXPECT_EQ(queue().result_of("lmtp", "b@x")->verdict, Verdict::refused);
+  EXPECT_FALSE(queue().result_of("lmtp", "b@x")->possible_duplicate);
+  EXPECT_EQ(queue().result_of("lmtp", "c@x")->verdict, Verdict::deferred);
+  EXPECT_TRUE(queue().result_of("lmtp", "c@x")->possible_duplicate);
+}
+
+TEST_F(Trouble, ARecipientRefusedBeforeALostContentIsNoDuplicate) {
+  peer.script.answer = [](uint32_t, std::string_view line) -> Answer {
+    if (line.starts_with("RCPT TO:<bad@x>")) return "550 5.1.1 no such user";
+    if (line.empty()) return "!drop";
+    return {};
+  };
+  for (const bool chunking : {false, true}) {
+    peer.script.ehlo = chunking ? kChunking : kLockStep;
+    start();
+    site = queue().add_site({"192.0.2.1:25"});
+    Mail one = mail("one");
+    one.to = {"bad@x", "good@x"};
+    queue().add(site, one);
+    ASSERT_TRUE(run_until_results(2));
+    EXPECT_EQ(queue().result_of("one", "bad@x")->verdict, Verdict::refused);
+    EXPECT_FALSE(queue().result_of("one", "bad@x")->possible_duplicate);
+    EXPECT_EQ(queue().result_of("one", "good@x")->verdict, Verdict::deferred);
+    EXPECT_TRUE(queue().result_of("one", "good@x")->possible_duplicate);
+    TearDown();
+  }
+}
+
 // ---- a connection used again
 
 TEST_F(Trouble, ATransactionNobodyLookedAtIsRepeatedAtOnce) {

@@ -152,9 +152,33 @@ TEST(Line, NullReversePathIsAnEmptySender) {
 
 TEST(Line, PossibleDuplicateIsToldOnlyWhenSo) {
   Sample sample(Kind::deferred);
+  sample.result = {0,
+                   queue::Verdict::deferred,
+                   smtp::Phase::content,
+                   0,
+                   {},
+                   "the connection ended before the reply to content"};
   EXPECT_FALSE(json::parse(compose(sample.with_attempt())).contains("possible_duplicate"));
   sample.job.possible_duplicate = true;
   EXPECT_EQ(json::parse(compose(sample)).at("possible_duplicate"), true);
+}
+
+// Others of the same attempt had their replies, or nothing to be replied to.
+TEST(Line, PossibleDuplicateIsToldOfThoseWithoutAReplyOnly) {
+  const queue::JobRecipient answered[] = {
+      {0, queue::Verdict::delivered, smtp::Phase::content, 250, {2, 0, 0}, "2.0.0 taken"},
+      {1, queue::Verdict::refused, smtp::Phase::content, 550, {5, 1, 1}, "5.1.1 second"},
+      {2, queue::Verdict::refused, smtp::Phase::recipient, 550, {5, 1, 1}, "5.1.1 no such user"},
+      {3, queue::Verdict::deferred, smtp::Phase::content, 451, {4, 3, 0}, "4.3.0 later"},
+      {4, queue::Verdict::refused, smtp::Phase::mail, 552, {5, 3, 4}, "larger than accepted"},
+      {5, queue::Verdict::deferred, smtp::Phase::mail, 0, {}, "nothing of it was sent"}};
+  for (const queue::JobRecipient& result : answered) {
+    Sample sample(Kind::bounced);
+    sample.result = result;
+    sample.job.possible_duplicate = true;
+    EXPECT_FALSE(json::parse(compose(sample.with_attempt())).contains("possible_duplicate"))
+        << result.text;
+  }
 }
 
 TEST(Line, ConnectionTroubleHasNoCode) {
@@ -364,14 +388,16 @@ TEST_F(Reference, DescribesAllMembersAndNoOther) {
   sample.head.info.user = "u";
   sample.outcome.next_attempt = {1};
   sample.outcome.dsn = {1};
-  sample.job.possible_duplicate = true;
   sample.outcome.protocol = "ESMTPSA";
   sample.job.tls = {"TLSv1.3", "TLS_AES_128_GCM_SHA256", true, true};
-  std::set<std::string> written = members(json::parse(compose(sample.with_attempt())));
+  std::set<std::string> told = members(json::parse(compose(sample.with_attempt())));
+  sample.result.code = 0;  // only where there was no reply
+  sample.job.possible_duplicate = true;
+  told.merge(members(json::parse(compose(sample))));
   queue::Held held;
   held.domain = "example.net";
-  written.merge(members(line_of(held)));
-  EXPECT_EQ(written, described_);
+  told.merge(members(line_of(held)));
+  EXPECT_EQ(told, described_);
 }
 
 TEST_F(Reference, ItsExamplesAreEventsWithTheMembersItDescribes) {
