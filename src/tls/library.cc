@@ -4,8 +4,17 @@
 #include <fmt/format.h>
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/version.h>
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/chacha.h>
+#include <wolfssl/wolfcrypt/curve25519.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/memory.h>
+#include <wolfssl/wolfcrypt/poly1305.h>
+#include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+#include <wolfssl/wolfcrypt/sha512.h>
+
+#include <array>
 
 #include "context_impl.h"
 #include "ringmta/base/assert.h"
@@ -17,10 +26,39 @@ namespace {
 // Before anything is allocated. Keys, secrets of sessions and plaintext are in what the library
 // allocates, so no core dump has any of it. (dkim/key.cc sets the same.)
 const bool kHidden = wolfSSL_SetAllocators(hidden_allocate, hidden_free, hidden_resize) == 0;
+
+// The library looks at the first use of each algorithm which code the processor can run, without
+// regard to threads. So each is used once before there are any.
+bool choose_code() {
+  const std::array<byte, 32> key{1};
+  std::array<byte, CURVE25519_KEYSIZE> point{};
+  std::array<byte, CHACHA_IV_BYTES> iv{};
+  wc_Sha256 sha224, sha256;
+  wc_Sha512 sha384, sha512;
+  bool good = wc_InitSha224(&sha224) == 0 && wc_InitSha256(&sha256) == 0 &&
+              wc_InitSha384(&sha384) == 0 && wc_InitSha512(&sha512) == 0;
+  Aes aes;
+  ChaCha stream;
+  Poly1305 poly;
+  good = good && wc_AesInit(&aes, nullptr, INVALID_DEVID) == 0 &&
+         wc_AesGcmSetKey(&aes, key.data(), key.size()) == 0 &&
+         wc_Chacha_SetKey(&stream, key.data(), key.size()) == 0 &&
+         wc_Chacha_SetIV(&stream, iv.data(), 0) == 0 &&
+         wc_Chacha_Process(&stream, point.data(), key.data(), key.size()) == 0 &&
+         wc_Poly1305SetKey(&poly, key.data(), key.size()) == 0;
+  std::array<byte, CURVE25519_KEYSIZE> scalar{};
+  scalar[31] = 0x40;
+  good = good && wc_curve25519_make_pub(CURVE25519_KEYSIZE, point.data(), CURVE25519_KEYSIZE,
+                                        scalar.data()) == 0;
+  WC_RNG random;
+  good = good && wc_InitRng(&random) == 0 && wc_FreeRng(&random) == 0;
+  wc_AesFree(&aes);
+  return good;
+}
 }  // namespace
 
 void start_library() {
-  static const bool started = kHidden && wolfSSL_Init() == WOLFSSL_SUCCESS;
+  static const bool started = kHidden && wolfSSL_Init() == WOLFSSL_SUCCESS && choose_code();
   RINGMTA_ASSERT(started);
 }
 

@@ -31,6 +31,8 @@
 #define ERROR_QUEUE_PER_THREAD
 #define WOLFSSL_HAVE_ATOMIC_H
 #define HAVE_C___ATOMIC 1
+#define HAVE_GMTIME_R /* else shards that check certificates share one struct tm */
+#define HAVE_GMTIME_R /* else shards that check certificates share one struct tm */
 #define WOLFSSL_GETRANDOM /* one system call per seed instead of open, read, close */
 
 /* Resistance against timing. */
