@@ -474,6 +474,27 @@ TEST_F(DnsMx, AsksAgainInTheLastTenthAreAnsweredAtOnceAndRefresh) {
   EXPECT_GT(second.valid_until, first.valid_until);
 }
 
+// "No AAAA" and "no MX" are refreshed as what is found is: in steady use nothing is ever missing.
+TEST_F(DnsMx, WhatIsNotThereIsRefreshedAheadOfItsEndToo) {
+  options.cache.ttl_min = seconds(12);
+  server->negative_ttl_s = 12;
+  server->add("example.org. 12 IN MX 10 mx.example.org.");
+  server->add("mx.example.org. 12 IN A 192.0.2.1");
+  server->add("bare.example. 12 IN A 192.0.2.2");
+  route_of("example.org");
+  route_of("bare.example");
+  for (int i = 0; i < 400; ++i) {  // four a second
+    for (const char* domain : {"example.org", "bare.example"}) {
+      const uint64_t misses = resolver->cache_counters().misses;
+      EXPECT_EQ(route_of(domain).kind, Kind::hosts);
+      EXPECT_EQ(resolver->cache_counters().misses, misses) << domain << ", round " << i;
+    }
+    drive_for(Milliseconds{250});
+  }
+  EXPECT_GT(server->count("mx.example.org.", RecordType::aaaa), 5U);
+  EXPECT_GT(server->count("bare.example.", RecordType::mx), 5U);
+}
+
 // Slow and dead domains among living ones: the living ones do not wait for them.
 TEST_F(DnsMx, DeadDomainsDoNotDelayLivingOnes) {
   for (int i = 0; i < 200; ++i) {
