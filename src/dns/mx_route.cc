@@ -42,6 +42,10 @@ bool cut_loop(std::vector<FoundHost>& hosts, const MxOptions& options) {
   return true;
 }
 
+bool is_usable(const SocketAddress& address, const MxOptions& options) {
+  return !is_mapped(address) && !any_contains(options.refused_addresses, address);
+}
+
 std::string key_of(const std::vector<FoundHost>& hosts) {
   std::string key;
   const FoundHost* last = nullptr;
@@ -66,9 +70,8 @@ void put_in_order(std::vector<SocketAddress>& addresses) {
 size_t filter_addresses(std::vector<FoundHost>& hosts, const MxOptions& options) {
   size_t left_out = 0;
   for (FoundHost& host : hosts) {
-    left_out += std::erase_if(host.addresses, [&](const SocketAddress& address) {
-      return is_mapped(address) || any_contains(options.refused_addresses, address);
-    });
+    left_out += std::erase_if(
+        host.addresses, [&](const SocketAddress& address) { return !is_usable(address, options); });
     put_in_order(host.addresses);
   }
   return left_out;
@@ -95,6 +98,12 @@ std::vector<FoundHost> usable_hosts(const RecordSet& mx, const MxOptions& option
     if (!known && usable.size() < options.hosts_max) usable.push_back(std::move(host));
   }
   return usable;
+}
+
+bool has_inet4(const FoundHost& host, const MxOptions& options) {
+  return std::ranges::any_of(host.addresses, [&](const SocketAddress& address) {
+    return address.family() == AF_INET && is_usable(address, options);
+  });
 }
 
 void defer(MailRoute& route, Failure failure) {
@@ -163,7 +172,7 @@ void settle_literal(MailRoute& route, std::string_view literal, const MxOptions&
   const std::string name = "[" + address->literal_text() + "]";
   if (any_contains(options.own_addresses, *address)) {
     refuse(route, kLoop, fmt::format("{} is this relay itself", name));
-  } else if (is_mapped(*address) || any_contains(options.refused_addresses, *address)) {
+  } else if (!is_usable(*address, options)) {
     refuse(route, kNoRoute, fmt::format("{} is not the address of a mail host", name));
   } else {
     route.kind = MailRoute::Kind::hosts;

@@ -19,6 +19,9 @@ struct FoundHost {
 // beyond hosts_max.
 std::vector<FoundHost> usable_hosts(const RecordSet& mx, const MxOptions& options);
 
+// An IPv4 address to which mail may go.
+bool has_inet4(const FoundHost& host, const MxOptions& options);
+
 // `failure`: what went wrong with some of the addresses, or none.
 void settle(MailRoute& route, std::vector<FoundHost> hosts, bool implicit, Failure failure,
             const MxOptions& options);

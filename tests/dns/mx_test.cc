@@ -1,66 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // From domains to mail hosts, and to the right reason where there are none.
-#include <netinet/in.h>
-
-#include "rig.h"
+#include "mx_rig.h"
 
 namespace ringmta::dns {
 namespace {
-
-using Kind = MailRoute::Kind;
-
-class DnsMx : public Rig {
- protected:
-  void SetUp() override {
-    Rig::SetUp();
-    server = &add_server();
-  }
-  void start_mx() {
-    start();
-    mx = std::make_unique<MxResolver>(
-        *resolver, *io, mx_options, this, [](void* self, std::unique_ptr<MxQuery> query) {
-          static_cast<DnsMx*>(self)->answered.push_back(std::move(query));
-        });
-  }
-  void ask_mx(const std::string& domain, uint64_t tag = 0) {
-    wake();
-    auto query = std::make_unique<MxQuery>();
-    query->domain = domain;
-    query->tag = tag;
-    mx->ask(std::move(query));
-  }
-  MailRoute route_of(const std::string& domain) {
-    if (mx == nullptr) start_mx();
-    const size_t before = answered.size();
-    ask_mx(domain);
-    EXPECT_EQ(answered.size(), before);  // never from within the call
-    EXPECT_TRUE(drive([&] { return answered.size() > before; })) << domain;
-    return answered.empty() ? MailRoute{} : answered.back()->route;
-  }
-  // "10 mx.example 192.0.2.1 2001:db8::1"
-  static Texts texts(const MailRoute& route) {
-    Texts lines;
-    for (const MailHost& host : route.hosts) {
-      std::string line = std::to_string(host.preference) + " " + host.name;
-      for (const SocketAddress& address : host.addresses) line += " " + address.host_text();
-      lines.push_back(line);
-    }
-    return lines;
-  }
-  void fail_for(const std::string& name) {
-    broken.insert(name);
-    server->script = [this](const Asked& asked) {
-      if (!broken.contains(asked.lower)) return false;
-      server->reply(asked, server->answer_to(asked).rcode(2));
-      return true;
-    };
-  }
-
-  ScriptedServer* server = nullptr;
-  MxOptions mx_options;
-  std::vector<std::unique_ptr<MxQuery>> answered;
-  std::set<std::string> broken;
-};
 
 TEST_F(DnsMx, FindsHostsByPreferenceWithTheirAddresses) {
   server->add("example.org. 300 IN MX 20 mx2.example.org.");
@@ -457,43 +400,6 @@ TEST(AddressesOfThisMachine, IncludeLoopback) {
 }
 
 #ifdef RINGMTA_SIMULATED
-
-TEST_F(DnsMx, AsksAgainInTheLastTenthAreAnsweredAtOnceAndRefresh) {
-  server->add("example.org. 1000 IN MX 10 mx.example.org.");
-  server->add("mx.example.org. 300 IN A 192.0.2.1");
-  mx_options.inet6 = false;
-  const MailRoute first = route_of("example.org");
-  drive_for(first.refresh_from - world->now() + Milliseconds{1});
-  const size_t asked = server->asked.size();
-  route_of("example.org");
-  ASSERT_TRUE(drive([&] { return server->asked.size() == asked + 1; }));
-  drive_for(seconds(1));
-  drive_for(first.valid_until - world->now() + Milliseconds{1});
-  const MailRoute second = route_of("example.org");
-  EXPECT_EQ(server->asked.size(), asked + 1);
-  EXPECT_GT(second.valid_until, first.valid_until);
-}
-
-// "No AAAA" and "no MX" are refreshed as what is found is: in steady use nothing is ever missing.
-TEST_F(DnsMx, WhatIsNotThereIsRefreshedAheadOfItsEndToo) {
-  options.cache.ttl_min = seconds(12);
-  server->negative_ttl_s = 12;
-  server->add("example.org. 12 IN MX 10 mx.example.org.");
-  server->add("mx.example.org. 12 IN A 192.0.2.1");
-  server->add("bare.example. 12 IN A 192.0.2.2");
-  route_of("example.org");
-  route_of("bare.example");
-  for (int i = 0; i < 400; ++i) {  // four a second
-    for (const char* domain : {"example.org", "bare.example"}) {
-      const uint64_t misses = resolver->cache_counters().misses;
-      EXPECT_EQ(route_of(domain).kind, Kind::hosts);
-      EXPECT_EQ(resolver->cache_counters().misses, misses) << domain << ", round " << i;
-    }
-    drive_for(Milliseconds{250});
-  }
-  EXPECT_GT(server->count("mx.example.org.", RecordType::aaaa), 5U);
-  EXPECT_GT(server->count("bare.example.", RecordType::mx), 5U);
-}
 
 // Slow and dead domains among living ones: the living ones do not wait for them.
 TEST_F(DnsMx, DeadDomainsDoNotDelayLivingOnes) {

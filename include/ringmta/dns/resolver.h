@@ -93,6 +93,8 @@ class Resolver final {
 
   void on_event(const ring::Event& event);
   bool run();  // stage: hands out what came in; true: more to do
+  // A turn of the loop at that time, or earlier: for who builds on this and has times of its own.
+  void wake_at(Monotonic time);
 
   // Other servers from now on (a reload). Questions under way go on with the old ones.
   void set_servers(const std::vector<SocketAddress>& servers);
