@@ -193,7 +193,7 @@ void MxResolver::Impl::on_mx(Resolution& resolution, const RecordSet& mx) {
         look_up_hosts(resolution);
         return;
       }
-      if (mx.count == 1 && read_mx(*RecordReader(mx.packed).next()).host.is_root()) {
+      if (is_null_mx(mx)) {
         refuse(route, kNullMx,
                fmt::format("{} says that it takes no mail (null MX)", route.domain));
       } else {

@@ -60,6 +60,16 @@ TEST_F(DnsMx, ANullMxRefusesAtOnce) {
   EXPECT_EQ(server->asked.size(), 1U);
 }
 
+TEST_F(DnsMx, ANullMxSentTwiceIsOne) {
+  server->script = [&](const Asked& asked) {
+    server->reply(asked, server->answer_to(asked)
+                             .answer("example.org. 300 IN MX 0 .")
+                             .answer("example.org. 300 IN MX 0 ."));
+    return true;
+  };
+  EXPECT_EQ(route_of("example.org").status.text(), "5.1.10");
+}
+
 TEST_F(DnsMx, ANullMxAmongOthersIsNone) {
   server->add("example.org. 300 IN MX 0 .");
   server->add("example.org. 300 IN MX 10 mx.example.org.");
@@ -181,6 +191,34 @@ TEST_F(DnsMx, OnlyTheMostPreferredOfVeryManyHostsAreAskedFor) {
   EXPECT_LE(server->asked.size(), 2U + 8U);
 }
 
+// Twenty equal hosts, one that is preferred and one that is not: each relay uses the first and
+// fifteen of the equal ones, always the same, and many relays all of them.
+TEST_F(DnsMx, OfTooManyEqualHostsEachRelayUsesOthers) {
+  server->add("example.org. 300 IN MX 5 zz.example.");
+  server->add("example.org. 300 IN MX 50 aa.example.");
+  server->add("zz.example. 300 IN A 192.0.2.99");
+  for (int i = 0; i < 20; ++i) {
+    const std::string host = "mx" + std::to_string(i) + ".example.";
+    server->add("example.org. 300 IN MX 10 " + host);
+    server->add(host + " 300 IN A 192.0.2." + std::to_string(i + 1));
+  }
+  std::map<std::string, int> used;
+  constexpr int kRelays = 40;
+  for (int relay = 0; relay < kRelays; ++relay) {
+    mx_options.own_names = {"relay" + std::to_string(relay) + ".example"};
+    mx.reset();
+    start_mx();
+    const MailRoute route = route_of("example.org");
+    ASSERT_EQ(route.hosts.size(), 16U);
+    EXPECT_EQ(route.hosts[0].name, "zz.example");
+    EXPECT_EQ(route_of("example.org").site_key, route.site_key);
+    for (const MailHost& host : route.hosts) ++used[host.name];
+  }
+  EXPECT_EQ(used.size(), 21U);
+  EXPECT_FALSE(used.contains("aa.example"));
+  for (const auto& [host, times] : used) EXPECT_GT(times, kRelays / 2) << host;
+}
+
 TEST_F(DnsMx, AddressesPerHostAreBounded) {
   mx_options.addresses_per_host_max = 3;
   server->add("example.org. 300 IN MX 10 mx.example.");
@@ -219,8 +257,8 @@ TEST_F(DnsMx, LoopbackAndItsLikesAreNotMailHosts) {
        {"127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255"}) {
     server->add(std::string("mx.loop.example. 300 IN A ") + address);
   }
-  for (const char* address :
-       {"::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:192.0.2.1"}) {
+  for (const char* address : {"::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1",
+                              "::ffff:192.0.2.1", "::127.0.0.1", "::192.0.2.1"}) {
     server->add(std::string("mx.loop.example. 300 IN AAAA ") + address);
   }
   const MailRoute route = route_of("loop.example");
@@ -298,6 +336,7 @@ TEST_F(DnsMx, AddressLiterals) {
   EXPECT_EQ(route_of("[127.0.0.1]").status.text(), "5.4.4");
   EXPECT_EQ(route_of("[IPv6:::1]").status.text(), "5.4.4");
   EXPECT_EQ(route_of("[IPv6:::ffff:192.0.2.1]").status.text(), "5.4.4");
+  EXPECT_EQ(route_of("[IPv6:::127.1.8.1]").status.text(), "5.4.4");
   EXPECT_TRUE(server->asked.empty());
 }
 
