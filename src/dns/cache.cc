@@ -52,6 +52,10 @@ constexpr uint32_t kPrefetchLifetimeMin_ms =
 constexpr int kHandStepsMax = 256;
 constexpr Milliseconds kFailureTtlMax = minutes(5);  // RFC 2308 7
 
+// What mail that is delivered depends on: also that there is no AAAA, or no MX. Mail for a name
+// that does not exist is returned, and what failed must not be asked for ahead of its time.
+bool is_worth_prefetching(Fate fate) { return fate == Fate::found || fate == Fate::no_data; }
+
 }  // namespace
 
 Cache::Cache(const CacheOptions& options) : options_(options) {
@@ -106,7 +110,7 @@ std::optional<Cache::Hit> Cache::find(const Name& name, RecordType type, uint64_
                  {entry->tail() + entry->name_octets, entry->packed_octets},
                  entry->expires};
   const int64_t left_ms = (entry->expires - now).count;
-  if (!entry->prefetched && entry->fate == Fate::found &&
+  if (!entry->prefetched && is_worth_prefetching(entry->fate) &&
       entry->lifetime_ms >= kPrefetchLifetimeMin_ms && left_ms <= entry->lifetime_ms / 10) {
     entry->prefetched = true;
     hit.prefetch = true;

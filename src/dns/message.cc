@@ -52,6 +52,7 @@ struct Contents {
   uint32_t negative_ttl_s = 0;
   bool has_ns = false;
   uint16_t rcode_upper = 0;
+  bool says_all = true;  // false: the additional section could not be read to its end
 };
 
 // False: malformed.
@@ -96,7 +97,10 @@ bool read_sections(const Wire& wire, size_t at, RecordType wanted, Contents& con
     }
   }
   for (uint16_t i = LDNS_ARCOUNT(wire.data); i > 0; --i) {
-    if (!walk_record(wire, at, place)) return false;
+    if (!walk_record(wire, at, place)) {
+      contents.says_all = false;
+      break;
+    }
     // RFC 6891 6.1.3: the first octet of OPT's TTL is the upper part of the rcode.
     if (place.type == LDNS_RR_TYPE_OPT) {
       contents.rcode_upper = static_cast<uint16_t>(wire.data[place.data - 6] << 4);
@@ -274,6 +278,12 @@ Verdict read_answer(Bytes message, const Question& question, bool any_case, Answ
   const size_t begin = LDNS_HEADER_SIZE + question.name.wire().size() + 4;
   if (!read_sections(wire, begin, question.type, contents)) return Verdict::malformed;
   answer.rcode |= contents.rcode_upper;
+  // Nothing of the additional section is believed, so what is wrong in it does no harm: except
+  // where the rest says nothing. That may be an error whose upper bits were in an OPT.
+  if (!contents.says_all && answer.rcode == LDNS_RCODE_NOERROR && contents.records.empty() &&
+      !contents.soa_owner) {
+    return Verdict::malformed;
+  }
   if (answer.rcode != LDNS_RCODE_NOERROR && answer.rcode != kRcodeNoSuchName) {
     return Verdict::good;
   }

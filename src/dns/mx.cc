@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Domains being resolved: first the MX records, then all hosts' A and AAAA at once. Each domain is
 // one Resolution; what it waits for is counted down, and with the last answer it is settled.
+//
+// Or a little after the last answer that matters: some name servers never answer questions for AAAA
+// (RFC 4074), and a host whose IPv4 addresses are known does not wait for that (the Resolution
+// Delay of RFC 8305 3). Only this way round: a relay without IPv4 is rare, one without IPv6 is not,
+// and to it a host with only an AAAA is none.
 #include "ringmta/dns/mx.h"
 
 #include <fmt/format.h>
@@ -20,6 +25,8 @@ namespace {
 constexpr int kHandedOutPerRun = 1024;
 constexpr Milliseconds kSettledWithoutDns = hours(1);  // literals and names that need no question
 constexpr Milliseconds kOverloadedFor = seconds(5);
+// After a resolution that did not wait for an AAAA: by then most that are merely late have come.
+constexpr Milliseconds kLateAgain = seconds(3);
 
 struct Resolution;
 
@@ -27,6 +34,8 @@ struct HostLookup {
   Lookup lookup;
   Resolution* resolution = nullptr;
   uint32_t host = 0;
+  bool answered = false;
+  Monotonic failed_until = Monotonic::never();  // the answer was that nobody could say
 };
 
 struct Resolution {
@@ -40,7 +49,9 @@ struct Resolution {
   uint32_t pending = 0;
   bool implicit = false;
   Failure failure = Failure::none;
-  Monotonic expires = Monotonic::never();
+  Monotonic expires = Monotonic::never();  // the first of what is known
+  ListLink late;                           // on the list of those that wait no more than ...
+  Monotonic settle_at{};                   // ... until then
 };
 
 // RFC 6761 6.3, 6.4 and RFC 7686: names the DNS is not to be asked for.
@@ -53,8 +64,11 @@ struct MxResolver::Impl {
   void on_mx(Resolution& resolution, const RecordSet& mx);
   void look_up_hosts(Resolution& resolution);
   void on_host(HostLookup& lookup, const RecordSet& records);
+  bool only_late_ones_pending(const Resolution& resolution) const;
+  void settle_late_ones();
   void complete(Resolution& resolution);
-  void finish(std::unique_ptr<MxQuery> query, Monotonic expires);
+  void finish(std::unique_ptr<MxQuery> query, Monotonic expires,
+              Monotonic again = Monotonic::never());
   void settle_localhost(MailRoute& route) const;
 
   Resolver& resolver;
@@ -64,8 +78,9 @@ struct MxResolver::Impl {
   Done done;
   MxCounters counters;
   SlotPool<Resolution, 64> resolutions;
-  IntrusiveList<MxQuery, &MxQuery::link> waiting;   // owned
-  IntrusiveList<MxQuery, &MxQuery::link> finished;  // owned
+  IntrusiveList<MxQuery, &MxQuery::link> waiting;     // owned
+  IntrusiveList<MxQuery, &MxQuery::link> finished;    // owned
+  IntrusiveList<Resolution, &Resolution::late> late;  // the first to be settled first
 };
 
 MxResolver::MxResolver(Resolver& resolver, ring::Io& io, const MxOptions& options, void* self,
@@ -78,10 +93,12 @@ MxResolver::MxResolver(Resolver& resolver, ring::Io& io, const MxOptions& option
                      {},
                      SlotPool<Resolution, 64>(options.active_max),
                      {},
+                     {},
                      {}}) {}
 
 MxResolver::~MxResolver() {
   impl_->resolutions.for_each([](Resolution& resolution, SlotHandle) {
+    resolution.late.unlink();
     Resolver::cancel(resolution.mx);
     for (HostLookup& one : resolution.lookups) Resolver::cancel(one.lookup);
   });
@@ -176,7 +193,7 @@ void MxResolver::Impl::on_mx(Resolution& resolution, const RecordSet& mx) {
         look_up_hosts(resolution);
         return;
       }
-      if (mx.count == 1 && read_mx(*RecordReader(mx.packed).next()).host.is_root()) {
+      if (is_null_mx(mx)) {
         refuse(route, kNullMx,
                fmt::format("{} says that it takes no mail (null MX)", route.domain));
       } else {
@@ -216,8 +233,13 @@ void MxResolver::Impl::look_up_hosts(Resolution& resolution) {
 
 void MxResolver::Impl::on_host(HostLookup& lookup, const RecordSet& records) {
   Resolution& resolution = *lookup.resolution;
-  resolution.expires = std::min(resolution.expires, records.expires);
-  if (records.fate == Fate::failed) resolution.failure = records.failure;
+  lookup.answered = true;
+  if (records.fate == Fate::failed) {
+    resolution.failure = records.failure;
+    lookup.failed_until = records.expires;
+  } else {
+    resolution.expires = std::min(resolution.expires, records.expires);
+  }
   FoundHost& host = resolution.hosts[lookup.host];
   RecordReader reader(records.packed);
   for (uint32_t count = 0; count < options.addresses_per_host_max; ++count) {
@@ -225,18 +247,62 @@ void MxResolver::Impl::on_host(HostLookup& lookup, const RecordSet& records) {
     if (!data) break;
     host.addresses.push_back(read_address(records.type, *data, options.port));
   }
-  if (--resolution.pending == 0) complete(resolution);
+  if (--resolution.pending == 0) {
+    complete(resolution);
+  } else if (!resolution.late.linked() && only_late_ones_pending(resolution)) {
+    resolution.settle_at = io.now() + kLateFamilyWait;
+    late.push_back(resolution);
+    resolver.wake_at(late.front()->settle_at);
+  }
 }
 
+// Each host has an IPv4 address that may be used, or nothing of it is awaited.
+bool MxResolver::Impl::only_late_ones_pending(const Resolution& resolution) const {
+  return std::ranges::all_of(resolution.lookups, [&](const HostLookup& one) {
+    return one.answered || has_inet4(resolution.hosts[one.host], options);
+  });
+}
+
+// Whose time has come. What they did not wait for goes into the cache when it comes.
+void MxResolver::Impl::settle_late_ones() {
+  while (Resolution* first = late.front()) {
+    if (first->settle_at > io.now()) {
+      resolver.wake_at(first->settle_at);
+      return;
+    }
+    complete(*first);
+  }
+}
+
+// A family that is missing does not shorten the time for which the host's other addresses are
+// known, it is only asked for again ahead of it. A host of which nothing is known does: mail must
+// not stay with the less preferred ones.
 void MxResolver::Impl::complete(Resolution& resolution) {
+  resolution.late.unlink();
+  Monotonic again = Monotonic::never();
+  for (HostLookup& one : resolution.lookups) {
+    if (!one.answered) {
+      Resolver::cancel(one.lookup);
+      resolution.failure = Failure::timed_out;
+      again = std::min(again, io.now() + kLateAgain);
+    } else if (resolution.hosts[one.host].addresses.empty()) {
+      resolution.expires = std::min(resolution.expires, one.failed_until);
+    } else {
+      again = std::min(again, one.failed_until);
+    }
+  }
   settle(resolution.query->route, std::move(resolution.hosts), resolution.implicit,
          resolution.failure, options);
+  if (resolution.query->route.kind != MailRoute::Kind::hosts) {
+    resolution.expires = std::min(resolution.expires, again);
+  }
   const SlotHandle slot = resolution.slot;
-  finish(std::move(resolution.query), resolution.expires);
+  finish(std::move(resolution.query), resolution.expires, again);
   resolutions.release(slot);
 }
 
-void MxResolver::Impl::finish(std::unique_ptr<MxQuery> query, Monotonic expires) {
+// `again`: something is missing that may be there by then.
+void MxResolver::Impl::finish(std::unique_ptr<MxQuery> query, Monotonic expires, Monotonic again) {
   MailRoute& route = query->route;
   switch (route.kind) {
     case MailRoute::Kind::hosts:
@@ -252,7 +318,7 @@ void MxResolver::Impl::finish(std::unique_ptr<MxQuery> query, Monotonic expires)
   route.valid_until = expires;
   // The cache's own rule: the last tenth.
   const Milliseconds left = expires - io.now();
-  route.refresh_from = expires + Milliseconds{-(left.count / 10)};
+  route.refresh_from = std::min(expires + Milliseconds{-(left.count / 10)}, again);
   finished.push_back(*query.release());
 }
 
@@ -264,6 +330,7 @@ bool MxResolver::run() {
     const Name domain = *Name::parse(query->route.domain);
     impl.admit(std::move(query), domain);
   }
+  impl.settle_late_ones();
   impl.counters.active = impl.resolutions.size();
   for (int count = 0; count < kHandedOutPerRun; ++count) {
     MxQuery* query = impl.finished.pop_front();

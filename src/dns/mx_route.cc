@@ -8,16 +8,18 @@
 #include <algorithm>
 #include <cstring>
 
+#include "siphash.h"
+
 namespace ringmta::dns {
 namespace {
 
-// ::ffff:192.0.2.1 in a AAAA record: no mail host has such an address (RFC 4291 2.5.5.2), and it
-// would get around what is said about IPv4.
-bool is_mapped(const SocketAddress& address) {
+// ::ffff:192.0.2.1 or ::192.0.2.1 in a AAAA record: no mail host has such an address (RFC 4291
+// 2.5.5), and it would get around what is said about IPv4.
+bool wraps_inet4(const SocketAddress& address) {
   if (address.family() != AF_INET6) return false;
   sockaddr_in6 inet{};
   std::memcpy(&inet, &address.storage, sizeof inet);
-  return IN6_IS_ADDR_V4MAPPED(&inet.sin6_addr);
+  return IN6_IS_ADDR_V4MAPPED(&inet.sin6_addr) || IN6_IS_ADDR_V4COMPAT(&inet.sin6_addr);
 }
 
 bool is_own(const FoundHost& host, const MxOptions& options) {
@@ -40,6 +42,10 @@ bool cut_loop(std::vector<FoundHost>& hosts, const MxOptions& options) {
   if (own_preference == UINT32_MAX) return false;
   std::erase_if(hosts, [&](const FoundHost& host) { return host.preference >= own_preference; });
   return true;
+}
+
+bool is_usable(const SocketAddress& address, const MxOptions& options) {
+  return !wraps_inet4(address) && !any_contains(options.refused_addresses, address);
 }
 
 std::string key_of(const std::vector<FoundHost>& hosts) {
@@ -66,12 +72,24 @@ void put_in_order(std::vector<SocketAddress>& addresses) {
 size_t filter_addresses(std::vector<FoundHost>& hosts, const MxOptions& options) {
   size_t left_out = 0;
   for (FoundHost& host : hosts) {
-    left_out += std::erase_if(host.addresses, [&](const SocketAddress& address) {
-      return is_mapped(address) || any_contains(options.refused_addresses, address);
-    });
+    left_out += std::erase_if(
+        host.addresses, [&](const SocketAddress& address) { return !is_usable(address, options); });
     put_in_order(host.addresses);
   }
   return left_out;
+}
+
+// Of too many hosts the most preferred; those of the last preference among them by lot (RFC 5321
+// 5.1: spread the load), which the name of this relay draws: many relays use all hosts, and each
+// always the same ones, so that a site stays the same on all shards and from answer to answer.
+void choose_among_equals(std::vector<FoundHost>& hosts, const MxOptions& options) {
+  uint64_t seed = 0;
+  for (const std::string& own : options.own_names) seed = siphash({seed, 1}, as_bytes(own));
+  const auto lot = [&](const FoundHost& host) { return siphash({seed, 2}, host.name.wire()); };
+  std::ranges::sort(hosts, [&](const FoundHost& a, const FoundHost& b) {
+    return a.preference != b.preference ? a.preference < b.preference : lot(a) < lot(b);
+  });
+  hosts.erase(hosts.begin() + options.hosts_max, hosts.end());
 }
 
 }  // namespace
@@ -92,9 +110,29 @@ std::vector<FoundHost> usable_hosts(const RecordSet& mx, const MxOptions& option
   for (FoundHost& host : hosts) {
     const bool known = std::any_of(usable.begin(), usable.end(),
                                    [&](const FoundHost& other) { return other.name == host.name; });
-    if (!known && usable.size() < options.hosts_max) usable.push_back(std::move(host));
+    if (!known) usable.push_back(std::move(host));
+  }
+  if (usable.size() > options.hosts_max) {
+    choose_among_equals(usable, options);
+    std::sort(usable.begin(), usable.end(), before);
   }
   return usable;
+}
+
+bool is_null_mx(const RecordSet& mx) {
+  RecordReader reader(mx.packed);
+  std::optional<Bytes> data = reader.next();
+  if (!data) return false;
+  for (; data; data = reader.next()) {
+    if (!read_mx(*data).host.is_root()) return false;
+  }
+  return true;
+}
+
+bool has_inet4(const FoundHost& host, const MxOptions& options) {
+  return std::ranges::any_of(host.addresses, [&](const SocketAddress& address) {
+    return address.family() == AF_INET && is_usable(address, options);
+  });
 }
 
 void defer(MailRoute& route, Failure failure) {
@@ -163,7 +201,7 @@ void settle_literal(MailRoute& route, std::string_view literal, const MxOptions&
   const std::string name = "[" + address->literal_text() + "]";
   if (any_contains(options.own_addresses, *address)) {
     refuse(route, kLoop, fmt::format("{} is this relay itself", name));
-  } else if (is_mapped(*address) || any_contains(options.refused_addresses, *address)) {
+  } else if (!is_usable(*address, options)) {
     refuse(route, kNoRoute, fmt::format("{} is not the address of a mail host", name));
   } else {
     route.kind = MailRoute::Kind::hosts;

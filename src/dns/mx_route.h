@@ -16,8 +16,14 @@ struct FoundHost {
 };
 
 // Sorts by preference and name, leaves out doubles, names that are no host names, and what is
-// beyond hosts_max.
+// beyond hosts_max (among equals: by lot).
 std::vector<FoundHost> usable_hosts(const RecordSet& mx, const MxOptions& options);
+
+// "MX 0 ." and nothing else (RFC 7505), however often it was sent.
+bool is_null_mx(const RecordSet& mx);
+
+// An IPv4 address to which mail may go.
+bool has_inet4(const FoundHost& host, const MxOptions& options);
 
 // `failure`: what went wrong with some of the addresses, or none.
 void settle(MailRoute& route, std::vector<FoundHost> hosts, bool implicit, Failure failure,

@@ -47,11 +47,13 @@ Resolver::Impl::Impl(shard::Loop& on, const ResolverOptions& chosen)
       connections(chosen.tcp_connections_max) {
   servers.set(chosen.servers);
   pool.resize(servers.size());
-  admission.token = dns_token(Part::admission, SlotHandle{});
+  admission.token = dns_token(Part::turn, SlotHandle{});
+  alarm.token = dns_token(Part::turn, SlotHandle{});
 }
 
 Resolver::Impl::~Impl() {
   admission.link.unlink();
+  alarm.link.unlink();
   queries.for_each([](Query& query, SlotHandle) {
     query.timer.link.unlink();
     while (query.waiters.pop_front() != nullptr) {
@@ -209,7 +211,10 @@ std::optional<RecordSet> Resolver::lookup(const Name& name, RecordType type, Loo
   if (hit) {
     const bool room = impl.counters.in_flight < impl.options.queries_max / 2;
     if (hit->prefetch && room && impl.find_query(name, type, hash) == nullptr) {
-      if (Query* query = impl.new_query(name, type, hash); query != nullptr) impl.start(*query);
+      if (Query* query = impl.new_query(name, type, hash); query != nullptr) {
+        query->is_refreshment = true;
+        impl.start(*query);
+      }
     }
     return hit->records;
   }
@@ -234,8 +239,8 @@ std::optional<RecordSet> Resolver::lookup(const Name& name, RecordType type, Loo
 void Resolver::on_event(const ring::Event& event) {
   const SlotHandle slot = slot_of(event.token);
   switch (part_of(event.token)) {
-    case Part::admission:
-      return;  // run() sees to it
+    case Part::turn:
+      return;
     case Part::query:
       if (Query* query = impl_->queries.find(slot)) impl_->on_timer(*query);
       return;
@@ -250,7 +255,20 @@ void Resolver::on_event(const ring::Event& event) {
   }
 }
 
-bool Resolver::run() { return impl_->run(); }
+bool Resolver::run() {
+  Impl& impl = *impl_;
+  const uint64_t changes = impl.options.later_servers->changes();
+  if (changes != impl.server_changes) {
+    impl.server_changes = changes;
+    set_servers(impl.options.later_servers->get());
+  }
+  return impl.run();
+}
+
+void Resolver::wake_at(Monotonic time) {
+  ring::Timer& alarm = impl_->alarm;
+  if (!alarm.armed() || time < alarm.due) impl_->loop.timers().arm(alarm, time);
+}
 
 void Resolver::set_servers(const std::vector<SocketAddress>& servers) {
   Impl& impl = *impl_;

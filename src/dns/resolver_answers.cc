@@ -92,8 +92,9 @@ void Resolver::Impl::finish(Query& query, Fate fate, Failure failure) {
     result.count = answer.count;
     result.packed = query.packed;
   }
-  // A refreshment that failed takes nothing away from what is still good.
-  const bool refreshing = query.waiters.empty();
+  // A refreshment that failed takes nothing away from what is still good. (Those who wanted to know
+  // may have gone on without: the failure of theirs is remembered.)
+  const bool refreshing = query.is_refreshment && query.waiters.empty();
   if (fate != Fate::failed || !refreshing) {
     result.expires = cache.store(query.key, result, ttl, io.now());
   }

@@ -57,6 +57,7 @@ struct Query {
   std::array<Attempt, kAttemptsMax> attempts{};
   SlotHandle connection{};
   bool has_connection = false;
+  bool is_refreshment = false;  // begun by a hit of what is still good, not by who waits
   uint8_t tcp_server = Servers::kNone;
 
   // finished
@@ -161,7 +162,8 @@ struct Resolver::Impl {
   ResolverCounters counters;
   Cache cache;
   Servers servers;
-  Answer answer;  // read last; its memory is used again and again
+  uint64_t server_changes = 0;  // of options.later_servers, taken over
+  Answer answer;                // read last; its memory is used again and again
   SlotPool<Query, 64> queries;
   std::vector<uint32_t> buckets;  // heads: indices of queries
   IntrusiveList<Query, &Query::link> waiting;
@@ -169,6 +171,7 @@ struct Resolver::Impl {
   IntrusiveList<Query, &Query::link> finished;
   Pace pace;
   ring::Timer admission;  // more may be asked though nothing happens
+  ring::Timer alarm;      // somebody wants a turn
   IntrusiveList<Query, &Query::tcp_link> tcp_waiting;
   SlotPool<UdpSocket, 64> sockets;
   struct Place {
@@ -178,8 +181,8 @@ struct Resolver::Impl {
   SlotPool<TcpConnection, 16> connections;
 };
 
-// The parts of Owner::dns tokens: the top two bits of the index.
-enum class Part : uint8_t { query, socket, connection, admission };
+// The parts of Owner::dns tokens: the top two bits of the index. `turn`: run() sees to it.
+enum class Part : uint8_t { query, socket, connection, turn };
 ring::Token dns_token(Part part, SlotHandle slot);
 Part part_of(ring::Token token);
 SlotHandle slot_of(ring::Token token);

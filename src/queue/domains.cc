@@ -4,7 +4,8 @@
 //
 // A question is asked once per domain, so many at a time; what waits for the answer moves on
 // in slices, for there may be a million of them. What is known of a domain in use is asked for
-// again ahead of its end (refresh_from), so that no mail waits for that.
+// again ahead of its end (refresh_from), so that no mail waits for that, and used a little beyond
+// its end while the answer is awaited.
 #include <algorithm>
 
 #include "queue_impl.h"
@@ -18,10 +19,14 @@ namespace {
 constexpr uint32_t kAsksPerTurn = 256;
 constexpr uint32_t kForgottenPerTurn = 64;
 constexpr Milliseconds kRefreshWaitMin = seconds(1);
+constexpr Milliseconds kRefreshWaitMax = minutes(5);
+// For so long what was known is used while it is asked for anew (in the spirit of RFC 8767): as
+// long as a question can take, twice over (MX, then addresses).
+constexpr Milliseconds kStaleMax = seconds(30);
 
 // Until a refreshment that brought nothing new is asked for again.
 Milliseconds refresh_wait(Milliseconds left) {
-  return std::max(kRefreshWaitMin, Milliseconds{left.count / 2});
+  return std::clamp(Milliseconds{left.count / 2}, kRefreshWaitMin, kRefreshWaitMax);
 }
 
 // Until a domain that could not be found out is asked about again, so many times in a row. (No
@@ -93,11 +98,13 @@ uint32_t Queue::Impl::schedule_of(const DomainEntry& domain) {
 uint32_t Queue::Impl::current_site(uint32_t index) {
   DomainEntry& domain = *domains.at_index(index);
   if (domain.routed) return domain.site;
-  const bool settled =
-      domain.state == DomainEntry::State::known || domain.state == DomainEntry::State::refused;
-  if (settled && domain.until <= now()) ask_about(index);
+  const bool known = domain.state == DomainEntry::State::known;
+  const bool ended = (known && domain.until <= now() + Milliseconds{-kStaleMax.count}) ||
+                     (domain.state == DomainEntry::State::refused && domain.until <= now());
+  if (ended) ask_about(index);
   const bool stays = domain.state == DomainEntry::State::known;
-  if (stays && domain.refresh_from <= now() && domain.refresh == DomainEntry::Refresh::none) {
+  if (stays && std::min(domain.refresh_from, domain.until) <= now() &&
+      domain.refresh == DomainEntry::Refresh::none) {
     domain.refresh = DomainEntry::Refresh::wanted;
     push_back(domains, to_refresh, index);
   }

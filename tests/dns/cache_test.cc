@@ -91,9 +91,23 @@ TEST(DnsCache, AsksForRefreshmentOnceInTheLastTenth) {
   EXPECT_FALSE(kept.find("hot", kStart + seconds(92))->prefetch);
   kept.store("hot", Fate::found, seconds(100), kStart + seconds(92), "x");
   EXPECT_TRUE(kept.find("hot", kStart + seconds(185))->prefetch);
-  kept.store("no", Fate::no_such_name, seconds(100), kStart);
-  EXPECT_FALSE(kept.find("no", kStart + seconds(99))->prefetch);
   EXPECT_EQ(kept.cache.counters().prefetches, 2U);
+}
+
+// That a host has no AAAA, or a domain no MX, is part of what its mail needs.
+TEST(DnsCache, AsksForRefreshmentOfWhatIsNotThereButNotOfNamesThatAreNot) {
+  Kept kept;
+  kept.store("four", Fate::no_data, seconds(100), kStart, {}, RecordType::aaaa);
+  EXPECT_FALSE(kept.find("four", kStart + seconds(89), RecordType::aaaa)->prefetch);
+  EXPECT_TRUE(kept.find("four", kStart + seconds(91), RecordType::aaaa)->prefetch);
+  EXPECT_FALSE(kept.find("four", kStart + seconds(92), RecordType::aaaa)->prefetch);
+  CacheOptions options;
+  options.failure_ttl = seconds(100);
+  Kept others(options);
+  others.store("no", Fate::no_such_name, seconds(100), kStart);
+  others.store("broken", Fate::failed, {}, kStart);
+  EXPECT_FALSE(others.find("no", kStart + seconds(99))->prefetch);
+  EXPECT_FALSE(others.find("broken", kStart + seconds(99))->prefetch);
 }
 
 TEST(DnsCache, StaysWithinItsMemory) {

@@ -387,6 +387,22 @@ TEST_F(DnsMessage, DataThatDoesNotFitIsMalformed) {
       Verdict::malformed);
 }
 
+// Of the additional section nothing is used but OPT's part of the rcode.
+TEST_F(DnsMessage, AnAdditionalSectionThatCannotBeReadSpoilsNoAnswer) {
+  const std::string mx =
+      pointer_to(12) + fixed_part(kMx, 4) + std::string("\0\1", 2) + pointer_to(12);
+  const std::string soa = pointer_to(12) + fixed_part(kSoaType, 22) + std::string(22, '\0');
+  for (const std::string& broken : {pointer_to(0x3FFF) + fixed_part(1, 4), std::string("\x80x"),
+                                    fixed_part(1, 500), std::string()}) {
+    EXPECT_EQ(read(begin_answer(1, 0, 1) + mx + broken, mx_of("a")), Verdict::good);
+    EXPECT_EQ(mx_texts(), (Texts{"1 a"}));
+    EXPECT_EQ(read(begin_answer(0, 1, 1) + soa + broken, mx_of("a")), Verdict::good);
+    EXPECT_EQ(answer.kind, Answer::Kind::no_data);
+    // It may have been BADVERS, which looks like NOERROR without its OPT.
+    EXPECT_EQ(read(begin_answer(0, 0, 1) + broken, mx_of("a")), Verdict::malformed);
+  }
+}
+
 // What a hostile answer may cost at most: honest ones of this size cost about as much.
 void expect_cheap(const std::string& octets, const Question& question, Verdict expected) {
   ASSERT_LE(octets.size(), kMessageOctetsMax);

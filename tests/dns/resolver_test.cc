@@ -437,6 +437,16 @@ TEST_F(DnsResolver, RefreshesHotNamesBeforeTheyExpire) {
   EXPECT_EQ(resolver->cache_counters().prefetches, 1U);
 }
 
+// Who asked may go on without the answer; that there is none is remembered all the same.
+TEST_F(DnsResolver, AFailureNobodyWaitedForIsRemembered) {
+  add_server().script = [](const Asked&) { return true; };
+  start();
+  Resolver::cancel(ask("mx.example.org", RecordType::aaaa).lookup);
+  ASSERT_TRUE(drive([&] { return resolver->counters().failed == 1; }));
+  EXPECT_TRUE(ask("mx.example.org", RecordType::aaaa).answered);
+  EXPECT_EQ(resolver->counters().questions, 1U);
+}
+
 TEST_F(DnsResolver, AFailedRefreshmentTakesNothingAway) {
   ScriptedServer& server = add_server();
   server.add("hot.example. 300 IN MX 10 mx.hot.example.");

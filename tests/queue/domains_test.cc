@@ -328,10 +328,51 @@ TEST_F(Domains, ARefreshmentThatFailsTakesNothingAway) {
   EXPECT_EQ(station.count(Kind::delivered), sent);
   EXPECT_GT(station.asked.size(), 2U);
   EXPECT_LT(station.asked.size(), 10U);
-  station.run_for(seconds(10));  // its end
+  station.run_for(seconds(40));  // its end, and the time that is added while it is asked for
   station.submit_to({"bob@example.org"});
   station.run_for(seconds(5));
   EXPECT_EQ(station.count(Kind::delivered), sent);
+}
+
+TEST_F(Domains, WhatWasKnownIsUsedForAWhileWhileItIsAskedForAnew) {
+  bool silent = false;
+  answer = [&](const std::string& domain) {
+    if (!silent) known(domain, "mx", seconds(40));
+  };
+  size_t delivered = 0;
+  const auto send = [&](size_t expected) {
+    station.submit_to({"bob@example.org"});
+    station.run_for(seconds(1));
+    delivered += expected;
+    EXPECT_EQ(station.count(Kind::delivered), delivered);
+  };
+  send(1);
+  silent = true;
+  station.run_for(seconds(40));
+  for (int i = 0; i < 25; ++i) send(1);  // its time is over, and nobody answers
+  EXPECT_EQ(station.asked.size(), 2U);
+  station.run_for(seconds(10));
+  send(0);  // now it is too old
+  EXPECT_EQ(station.asked.size(), 2U);
+  known("example.org", "mx", seconds(40));
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.count(Kind::delivered), ++delivered);
+}
+
+TEST_F(Domains, WhatWasKnownIsUsedNoMoreWhenNobodyCouldSay) {
+  answer = [&](const std::string& domain) { known(domain, "mx", seconds(40)); };
+  station.submit_to({"bob@example.org"});
+  station.run_for(seconds(41));
+  answer = [](const std::string&) {};
+  station.submit_to({"bob@example.org"});
+  station.run_for(seconds(1));
+  EXPECT_EQ(station.count(Kind::delivered), 2U);
+  station.queue->domain_resolved(
+      "example.org", troubled(Resolution::Kind::temporary, 0, {4, 4, 3},
+                              "no server answered in time", station.io->now() + seconds(30)));
+  station.submit_to({"bob@example.org"});
+  station.run_for(seconds(5));
+  EXPECT_EQ(station.count(Kind::delivered), 2U);
 }
 
 // The schedule of the MX host holds for all domains it serves, but for those with one of their own.

@@ -9,7 +9,8 @@
 //
 // What is believed: the answer section, from the name asked for along its CNAMEs; the SOA of a zone
 // that contains the name, for how long a "no" holds. Nothing else: no additional section, no record
-// of another name, no referral (RFC 2181 5.4.1, RFC 5452 6).
+// of another name, no referral (RFC 2181 5.4.1, RFC 5452 6). So an additional section that cannot
+// be read spoils nothing.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,8 @@
 //   only ourselves are left        refused 5.4.6         (a loop: RFC 5321 5.1)
 //   nobody could say               deferred 4.4.3
 // No MX means the domain itself is the host (implicit MX). Where some hosts are known and others'
-// addresses could not be found out, those known are taken, and the result is short-lived.
+// addresses could not be found out, those known are taken, and the result is short-lived. Where all
+// hosts have IPv4 addresses, AAAA that are not answered are not waited for (kLateFamilyWait).
 //
 // Addresses that no mail host has (loopback, link-local, multicast, unspecified) and own ones are
 // left out here, so that nothing further on needs to think of them: MxOptions::refused_addresses
@@ -43,6 +44,10 @@ namespace ringmta::dns {
 std::vector<Network> never_mail_hosts();
 // What the interfaces of this machine are configured with. May block: for start-up.
 std::vector<Network> addresses_of_this_machine();
+
+// For AAAA records when everything else is known. (RFC 8305 3 proposes 50 ms to those for whom a
+// person waits.)
+inline constexpr Milliseconds kLateFamilyWait{300};
 
 struct MxOptions {
   bool inet4 = true;
@@ -83,7 +88,7 @@ struct MailRoute {
   Monotonic valid_until{};        // ask again then (deferred: not before)
   // Asked again between this and valid_until, the answer is the same at once and what it was made
   // of is refreshed in the background: for domains in steady use. Asked once more, it is the new
-  // one.
+  // one. Where a family of a host's addresses is missing, this is when it may be there.
   Monotonic refresh_from{};
 };
 
