@@ -142,7 +142,10 @@ void keep_until_start(Settings& fresh, const Settings& running) {
   fresh.cpus = running.cpus;
   fresh.io = running.io;
   fresh.spool = running.spool;
+  // Networks change while a relay runs; all else of the resolver waits.
+  std::vector<SocketAddress> servers = std::move(fresh.resolver.servers);
   fresh.resolver = running.resolver;
+  fresh.resolver.servers = std::move(servers);
   fresh.mx = running.mx;
   fresh.resolve_interval = running.resolve_interval;
   fresh.events = running.events;

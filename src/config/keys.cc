@@ -148,7 +148,7 @@ const Section kSections[] = {
     {.name = "shards",
      .about = "Threads of the relay, each with its own ring, memory and log.",
      .at_start = true},
-    {.name = "dns", .about = "The relay's own resolver; each shard has one.", .at_start = true},
+    {.name = "dns", .about = "The relay's own resolver; each shard has one."},
     {.name = "dns.cache", .about = "What it remembers.", .at_start = true},
     {.name = "ring",
      .about = "Sizes of each shard's io_uring; the defaults are right unless `ringmta status` says "

@@ -255,15 +255,7 @@ void Resolver::on_event(const ring::Event& event) {
   }
 }
 
-bool Resolver::run() {
-  Impl& impl = *impl_;
-  const uint64_t changes = impl.options.later_servers->changes();
-  if (changes != impl.server_changes) {
-    impl.server_changes = changes;
-    set_servers(impl.options.later_servers->get());
-  }
-  return impl.run();
-}
+bool Resolver::run() { return impl_->run(); }
 
 void Resolver::wake_at(Monotonic time) {
   ring::Timer& alarm = impl_->alarm;

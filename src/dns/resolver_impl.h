@@ -162,8 +162,7 @@ struct Resolver::Impl {
   ResolverCounters counters;
   Cache cache;
   Servers servers;
-  uint64_t server_changes = 0;  // of options.later_servers, taken over
-  Answer answer;                // read last; its memory is used again and again
+  Answer answer;  // read last; its memory is used again and again
   SlotPool<Query, 64> queries;
   std::vector<uint32_t> buckets;  // heads: indices of queries
   IntrusiveList<Query, &Query::link> waiting;

@@ -34,6 +34,9 @@ class MailDomains final {
   void on_event(const ring::Event& event) { resolver_.on_event(event); }
   bool run();  // stage
 
+  void ask_servers(std::vector<SocketAddress> servers) {
+    resolver_.set_servers(std::move(servers));
+  }
   const dns::Resolver& resolver() const { return resolver_; }
   const dns::MxResolver& mx() const { return mx_; }
 

@@ -15,9 +15,6 @@ namespace ringmta::relay {
 
 namespace {
 
-// The one key of [dns] that does not wait for the next start: networks change while a relay runs.
-constexpr std::string_view kServersKey = "dns.servers";
-
 // Those the configuration names, else the system's, as at the start.
 std::vector<SocketAddress> servers_of(const config::Settings& settings, nlohmann::json& answer) {
   if (!settings.resolver.servers.empty()) return settings.resolver.servers;
@@ -57,10 +54,9 @@ nlohmann::json Supervisor::reload() {
     answer["warnings"].push_back(config::text(loaded, problem));
     log(LogLevel::warning, "{}", config::text(loaded, problem));
   }
-  config::Settings asked = loaded.settings;
-  asked.resolver.servers = servers_of(asked, answer);
+  loaded.settings.resolver.servers = servers_of(loaded.settings, answer);
+  const config::Settings asked = loaded.settings;
   config::keep_until_start(loaded.settings, *current_);
-  loaded.settings.resolver.servers = asked.resolver.servers;
   // For each shard; read here, where it stalls none. All or none is taken.
   std::vector<std::shared_ptr<dkim::KeyRing>> keys;
   std::vector<std::shared_ptr<tls::ServerContext>> contexts;
@@ -80,8 +76,7 @@ nlohmann::json Supervisor::reload() {
   auto waiting = config::changes(loaded.settings, asked);
   auto changes = config::changes(*current_, loaded.settings);
   changes.insert(changes.end(), waiting.begin(), waiting.end());
-  for (config::Change& change : changes) {
-    change.at_start = change.at_start && change.key != kServersKey;
+  for (const config::Change& change : changes) {
     answer["changes"].push_back({{"key", change.key},
                                  {"from", change.from},
                                  {"to", change.to},
@@ -92,7 +87,6 @@ nlohmann::json Supervisor::reload() {
   loaded.settings.client.machine_addresses = interface_addresses();
   current_ = std::make_shared<const config::Settings>(std::move(loaded.settings));
   set_log_level(current_->log_level);
-  settings_.resolver.later_servers->set(current_->resolver.servers);
   const bool all =
       on_every_shard([fresh = current_, contexts, keys = std::move(keys)](ShardRelay& relay) {
         relay.reload(*fresh, contexts[relay.id().value], keys[relay.id().value]);

@@ -332,6 +332,7 @@ void ShardRelay::reload(const config::Settings& fresh,
   server_->sign_with(std::move(keys));
   queue_->reload(fresh.queue);
   pools_->reload(fresh.client);
+  domains_->ask_servers(fresh.resolver.servers);
 }
 
 void ShardRelay::reopen_events() { events_->reopen(); }

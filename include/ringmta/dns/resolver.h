@@ -30,7 +30,6 @@
 #include "ringmta/dns/cache.h"
 #include "ringmta/dns/records.h"
 #include "ringmta/dns/resolv_conf.h"
-#include "ringmta/dns/server_list.h"
 #include "ringmta/shard/loop.h"
 
 namespace ringmta::dns {
@@ -48,8 +47,6 @@ struct ResolverOptions {
   uint32_t tcp_connections_max = 64;
   bool random_capitals = false;  // 0x20, for servers not reached over a trusted path
   CacheOptions cache;            // its hash_seed is set by the resolver
-  // Later servers. Copies of these options share it, and so do the resolvers made of them.
-  std::shared_ptr<ServerList> later_servers = std::make_shared<ServerList>();
 };
 
 // A wish to know, embedded in whoever wishes. `done` is called by Resolver::run(), once, unless
@@ -99,8 +96,7 @@ class Resolver final {
   // A turn of the loop at that time, or earlier: for who builds on this and has times of its own.
   void wake_at(Monotonic time);
 
-  // Other servers from now on. Questions under way go on with the old ones. (A reload sets
-  // ResolverOptions::later_servers instead, from its own thread.)
+  // Other servers from now on (a reload). Questions under way go on with the old ones.
   void set_servers(const std::vector<SocketAddress>& servers);
 
   struct ServerState {
