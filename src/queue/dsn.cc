@@ -263,6 +263,8 @@ class Builder final {
     }
     if (!recipient.reason.empty()) {
       std::string reason = cleaned(recipient.reason.substr(0, kDiagnosticMax), global_);
+      if (recipient.kept_back && !peer.empty())
+        reason = joined({"this relay could not pass it on to ", peer, ": ", reason});
       if (reason.front() >= 'a' && reason.front() <= 'z')
         reason.front() = static_cast<char>(reason.front() - 32);
       append_folded(text, kIndent, kIndent, reason);
@@ -292,7 +294,8 @@ class Builder final {
             joined({is_ascii(recipient.address) ? "rfc822; " : "utf-8; ", recipient.address}));
       field("Action", to_text(recipient.action));
       field("Status", told_status(recipient).text());
-      if (!recipient.remote_mta.empty()) {
+      // Who was not asked has reported nothing (RFC 3464 2.3.5).
+      if (!recipient.remote_mta.empty() && !recipient.kept_back) {
         field("Remote-MTA", joined({"dns; ", without_port(recipient.remote_mta)}));
       }
       if (!recipient.diagnostic.empty()) {

@@ -19,9 +19,11 @@ constexpr uint32_t kWindowEnough = 256;  // from here on the pool's own limits a
 
 constexpr uint16_t kClosing = 421;  // the server goes away (RFC 5321 4.2.1)
 
-// It took part in a transaction, whatever it made of it.
+// It took part in a transaction, whatever it made of it; or it was ready for one, and we had none
+// that it can take.
 bool answered(const JobRecipient& result) {
-  return result.code != 0 && result.code != kClosing && result.phase > smtp::Phase::tls;
+  if (result.code == 0) return result.verdict == Verdict::refused;
+  return result.code != kClosing && result.phase > smtp::Phase::tls;
 }
 
 }  // namespace

@@ -98,6 +98,17 @@ TEST_F(Unreachable, AProbeAnsweredBy421OpensNothing) {
   EXPECT_EQ(station.queue->work(site), 1U);
 }
 
+// Its host was there; it lacks what that one message needs.
+TEST_F(Unreachable, AProbeThatWeKeptBackOpensTheSite) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  station.run_for(minutes(5) + seconds(1));
+  Job* job = station.take();
+  ASSERT_NE(job, nullptr);
+  judge_all(*job, Verdict::refused, 0, "it does not offer 8BITMIME", smtp::Phase::ehlo);
+  station.queue->job_done(job);
+  EXPECT_GT(station.queue->work(site), 1U);
+}
+
 TEST_F(Unreachable, SuccessOnAnOldConnectionEndsTheHold) {
   Job* job = station.take();
   station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));

@@ -37,6 +37,7 @@ struct DsnRecipient {
   smtp::EnhancedStatus
       status{};  // klass 0, or one that contradicts the action: a general one is told
   std::string_view remote_mta;  // the peer's host name or literal; empty: nobody answered
+  bool kept_back = false;       // `remote_mta` cannot take it, so we did not ask; `reason` says why
   std::string_view diagnostic;  // the peer's reply as Reply::line() gives it; empty: there was none
   std::string_view
       reason;  // our own words where the peer said nothing ("no host could be reached ...")
