@@ -129,6 +129,7 @@ struct Queue::Impl {
   void make_ready(uint32_t index, uint32_t site, bool first);
   void defer(uint32_t index, uint32_t due);
   void doom(uint32_t index);
+  uint32_t site_of(const Delivery& delivery);
   ReasonView why(const Delivery& delivery);
 
   // domains.cc

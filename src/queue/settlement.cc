@@ -319,7 +319,8 @@ void Queue::Impl::tell(const Delivery& delivery, const Recipient& recipient,
   outcome.id = spool.id(stored);
   outcome.head = &head;
   outcome.recipient = recipient.index;
-  if (delivery.site != kNone) outcome.site = sites.at_index(delivery.site)->site.name;
+  if (const uint32_t site = site_of(delivery); site != kNone)
+    outcome.site = sites.at_index(site)->site.name;
   outcome.size = spool.wire_size(stored);
   outcome.attempts = delivery.attempts;
   outcome.dsn = dsn;
