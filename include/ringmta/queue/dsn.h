@@ -65,7 +65,7 @@ struct DsnReport {
 
 struct DsnMessage {
   std::string content;         // wire form: header and body, dot-stuffed, closing ".CRLF"
-  bool has_eight_bit = false;  // it needs BODY=8BITMIME
+  bool has_eight_bit = false;  // it needs BODY=8BITMIME: with `utf8` only
   bool has_dot_stuffing = false;
   bool utf8 = false;  // it needs SMTPUTF8 (the address it goes to is not ASCII)
 };
