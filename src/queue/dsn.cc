@@ -273,7 +273,11 @@ class Builder final {
       const std::string who = peer.empty() ? "The mail system there" : peer;
       const std::string reply = cleaned(recipient.diagnostic.substr(0, kDiagnosticMax), global_);
       append_folded(text, kIndent, kIndent,
-                    joined({who, bad ? " refused it: " : " answered: ", reply}));
+                    joined({who,
+                            !bad                      ? " answered: "
+                            : recipient.to_connection ? " refused the connection: "
+                                                      : " refused it: ",
+                            reply}));
     }
     if (!recipient.reason.empty()) {
       std::string reason = cleaned(recipient.reason.substr(0, kDiagnosticMax), global_);

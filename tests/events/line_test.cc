@@ -101,9 +101,11 @@ TEST(Line, HeldIsAboutASiteOrADomain) {
   held = {};
   held.domain = "example.net";
   held.code = 451;
+  held.peer_name = "mx.example.net";
   EXPECT_EQ(line_of(held), json::parse(R"({
     "event": "held", "time": "2026-11-24T05:42:15.507Z", "hostname": "relay.example.com",
-    "shard": 3, "domain": "example.net", "waiting": 0, "code": 451})"));
+    "shard": 3, "domain": "example.net", "waiting": 0, "peer_name": "mx.example.net",
+    "code": 451})"));
 }
 
 TEST(Line, BouncedNamesItsDsn) {

@@ -39,6 +39,7 @@ struct DsnRecipient {
   std::string_view remote_mta;  // the peer's host name or literal; empty: nobody answered
   bool kept_back = false;       // `remote_mta` cannot take it, so we did not ask; `reason` says why
   std::string_view diagnostic;  // the peer's reply as Reply::line() gives it; empty: there was none
+  bool to_connection = false;   // it was said to us, before the peer had heard of the message
   std::string_view
       reason;  // our own words where the peer said nothing ("no host could be reached ...")
   WallTime last_attempt{};  // 0: none was made
