@@ -216,7 +216,8 @@ char* LineComposer::put_begin(char* to, std::string_view event, WallTime wall) {
 }
 
 size_t LineComposer::bound(const queue::Held& held) const {
-  const size_t text = held.site.size() + held.domain.size() + held.text.size();
+  const size_t text =
+      held.site.size() + held.domain.size() + held.text.size() + held.peer_name.size();
   return kFixedMax + origin_.size() + text * kEscapeFactor;
 }
 
@@ -227,6 +228,7 @@ char* LineComposer::compose(char* to, const queue::Held& held, WallTime wall) {
   to = put_text_member_if_any(to, R"(,"site":")", held.site);
   to = put_text_member_if_any(to, R"(,"domain":")", held.domain);
   to = put_number_member(to, R"(,"waiting":)", held.waiting);
+  to = put_text_member_if_any(to, R"(,"peer_name":")", held.peer_name);
   to = put_reply(to, held.code, held.status, held.text);
   to = put_next_attempt(to, held.next_attempt);
   return put(to, "}\n");

@@ -36,11 +36,10 @@ uint32_t Queue::Impl::next_lender(const SiteEntry& site, uint32_t last) const {
 }
 
 // False: there is nobody else.
-bool Queue::Impl::crowded_out(SiteEntry& site, std::string_view reason, Monotonic until,
-                              smtp::EnhancedStatus status) {
+bool Queue::Impl::crowded_out(SiteEntry& site, const ReasonView& reason, Monotonic until) {
   if (shards < 2 || !site.local || site.held || site.site.connections_max < shards) return false;
   const uint32_t old_reason = site.reason;
-  site.reason = reasons.use({reason, {}, smtp::Phase::connect, 0, status}, true);
+  site.reason = reasons.use(reason, true);
   reasons.drop(old_reason);
   site.local = false;
   site.crowded = true;
@@ -61,8 +60,7 @@ void Queue::Impl::pass_on(SiteEntry& site) {
     return announce(site);
   }
   own_again(site);
-  const ReasonView reason = reasons.view(site.reason);
-  hold(site, std::string(reason.text), site.refused_until, reason.status);
+  hold(site, reasons.view(site.reason), site.refused_until);
 }
 
 void Queue::Impl::own_again(SiteEntry& site) {

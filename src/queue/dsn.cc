@@ -3,10 +3,18 @@
 //
 // Three parts: words for people, fields for machines, and what there is of the original. Never
 // fails: what is missing is left out, what is odd is cleaned, what is too large is cut to its
-// header. Costs a copy of what is returned; it is not on the path of ordinary mail.
+// header.
+//
+// The insight: nobody tells a sender that his notification could not be delivered, so it must not
+// need anything on its way. All of it is 7-bit (where the sender's address is): what is not, is
+// quoted-printable. Only message/rfc822 may not be encoded (RFC 2046 5.2.1), so a message with
+// 8-bit text goes back as its header, unless it came with SMTPUTF8: then it is message/global,
+// which may be (RFC 6532 3.7). Costs a copy of what is returned; it is not on the path of ordinary
+// mail.
 #include "ringmta/queue/dsn.h"
 
 #include "dsn_text.h"
+#include "quoted_printable.h"
 #include "ringmta/base/assert.h"
 
 namespace ringmta::queue {
@@ -22,7 +30,7 @@ struct Returned {
   std::string text;    // wire form without the closing ".CRLF"
   std::string header;  // its header section
   bool full = false;
-  bool cut = false;  // RET=FULL was asked, but it is too large
+  bool too_large = false, eight_bit = false;  // RET=FULL was asked, but for that
 };
 
 void strip_closing(std::string& text) {
@@ -37,7 +45,7 @@ Returned take_original(const DsnReport& report, bool some_failed) {
   // RET speaks of failures only (RFC 3461 4.3); all other notifications carry the header.
   const bool full_wanted = report.dsn_return == smtp::DsnReturn::full && some_failed;
   returned.full = full_wanted && size <= report.return_size_max;
-  returned.cut = full_wanted && !returned.full;
+  returned.too_large = full_wanted && !returned.full;
   std::string all;
   for (const std::string_view piece : report.original) {
     if (!returned.full && all.size() >= report.return_size_max) break;
@@ -47,6 +55,8 @@ Returned take_original(const DsnReport& report, bool some_failed) {
     if (!returned.full && all.find("\r\n\r\n", seen) != std::string::npos) break;
   }
   strip_closing(all);
+  returned.eight_bit = returned.full && !report.utf8 && !is_ascii(all);
+  if (returned.eight_bit) returned.full = false;
   const size_t blank = all.starts_with("\r\n") ? 0 : all.find("\r\n\r\n");
   if (blank == 0) {
     returned.header.clear();
@@ -111,26 +121,17 @@ class Builder final {
   }
 
   DsnMessage build() {
+    header();
     const std::string words = people_part();
-    const bool eight_bit = !is_ascii(words) || global_ || !is_ascii(original_.text);
-    header(eight_bit);
-    delimiter();
-    part_header(is_ascii(words) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8",
-                "Notification", !is_ascii(words));
-    out_ += words;
-    delimiter();
-    part_header(global_ ? "message/global-delivery-status" : "message/delivery-status",
-                "Delivery report", global_);
-    machine_part();
+    part(is_ascii(words) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8",
+         "Notification", words);
+    std::string fields;
+    machine_part(fields);
+    part(global_ ? "message/global-delivery-status" : "message/delivery-status", "Delivery report",
+         fields);
     if (!report_.original.empty()) {
-      delimiter();
-      const bool global = report_.utf8 && !is_ascii(original_.header);
-      const std::string_view type =
-          original_.full ? (global ? "message/global" : "message/rfc822")
-                         : (global ? "message/global-headers" : "text/rfc822-headers");
-      part_header(type, original_.full ? "Undelivered message" : "Message header",
-                  !is_ascii(original_.text));
-      out_ += original_.text;
+      part(returned_type(), original_.full ? "Undelivered message" : "Message header",
+           original_.text);
     }
     out_ += joined({"\r\n--", boundary_, "--\r\n"});
     DsnMessage message;
@@ -145,41 +146,50 @@ class Builder final {
  private:
   bool has(DsnAction action) const { return count_[static_cast<size_t>(action)] > 0; }
 
-  void field(std::string_view name, std::string_view value) {
-    append_folded(out_, joined({name, ": "}), " ", cleaned(value, global_));
+  void field(std::string& into, std::string_view name, std::string_view value) const {
+    append_folded(into, joined({name, ": "}), " ", cleaned(value, global_));
   }
 
-  void delimiter() { out_ += joined({"\r\n--", boundary_, "\r\n"}); }
-
-  void part_header(std::string_view type, std::string_view description, bool eight_bit) {
-    field("Content-Description", description);
-    field("Content-Type", type);
-    if (eight_bit) field("Content-Transfer-Encoding", "8bit");
+  void part(std::string_view type, std::string_view description, const std::string& text) {
+    out_ += joined({"\r\n--", boundary_, "\r\n"});
+    field(out_, "Content-Description", description);
+    field(out_, "Content-Type", type);
+    const bool plain = is_ascii(text);
+    if (!plain) field(out_, "Content-Transfer-Encoding", "quoted-printable");
     out_ += "\r\n";
+    out_ += plain ? text : quoted_printable(text);
   }
 
-  void header(bool eight_bit) {
+  std::string_view returned_type() const {
+    const bool global = report_.utf8 && !is_ascii(original_.text);
+    if (original_.full) return global ? "message/global" : "message/rfc822";
+    if (global) return "message/global-headers";
+    const bool named = !is_ascii(original_.text) && is_utf8(original_.text);
+    return named ? "text/rfc822-headers; charset=utf-8" : "text/rfc822-headers";
+  }
+
+  void header() {
     const std::string_view host = report_.reporting_mta;
-    field("Date", date_text(report_.now));
+    field(out_, "Date", date_text(report_.now));
     const std::string daemon = joined({"MAILER-DAEMON@", host});
-    field("From", joined({"Mail Delivery System <",
-                          report_.from.empty() ? std::string_view(daemon) : report_.from, ">"}));
-    field("To", joined({"<", report_.reverse_path, ">"}));
-    field("Subject", subject());
-    field("Message-ID", joined({"<", report_.id, ".dsn@", host, ">"}));
+    field(out_, "From",
+          joined({"Mail Delivery System <",
+                  report_.from.empty() ? std::string_view(daemon) : report_.from, ">"}));
+    field(out_, "To", joined({"<", report_.reverse_path, ">"}));
+    field(out_, "Subject", subject());
+    field(out_, "Message-ID", joined({"<", report_.id, ".dsn@", host, ">"}));
     // So that mail programs show it with the message it speaks of (RFC 3834 3.1.5).
     const std::string original_id = header_field(original_.header, "Message-ID");
     if (original_id.size() > 2 && original_id.size() < 500 && original_id.front() == '<' &&
         original_id.find('>') == original_id.size() - 1 &&
         original_id.find(' ') == std::string::npos && is_ascii(original_id)) {
-      field("In-Reply-To", original_id);
-      field("References", original_id);
+      field(out_, "In-Reply-To", original_id);
+      field(out_, "References", original_id);
     }
-    field("Auto-Submitted", "auto-replied");
-    field("MIME-Version", "1.0");
+    field(out_, "Auto-Submitted", "auto-replied");
+    field(out_, "MIME-Version", "1.0");
     out_ += joined({"Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"",
                     boundary_, "\"\r\n"});
-    if (eight_bit) field("Content-Transfer-Encoding", "8bit");
     out_ += "\r\nThis is a delivery status notification in MIME format (RFC 3464).\r\n";
   }
 
@@ -214,8 +224,12 @@ class Builder final {
     section(text, DsnAction::expanded,
             "Your message was delivered to the mailing lists below, which sent it on to their "
             "members:");
-    if (original_.cut) {
+    if (original_.too_large) {
       paragraph("Your message is too large to be returned in full; its header is attached.");
+    } else if (original_.eight_bit) {
+      paragraph(
+          "Your message has 8-bit text, which not every mail system on the way back to you may be "
+          "able to carry, so it is not returned in full; its header is attached.");
     } else if (original_.full) {
       paragraph("Your message is attached.");
     } else if (!original_.text.empty()) {
@@ -259,10 +273,16 @@ class Builder final {
       const std::string who = peer.empty() ? "The mail system there" : peer;
       const std::string reply = cleaned(recipient.diagnostic.substr(0, kDiagnosticMax), global_);
       append_folded(text, kIndent, kIndent,
-                    joined({who, bad ? " refused it: " : " answered: ", reply}));
+                    joined({who,
+                            !bad                      ? " answered: "
+                            : recipient.to_connection ? " refused the connection: "
+                                                      : " refused it: ",
+                            reply}));
     }
     if (!recipient.reason.empty()) {
       std::string reason = cleaned(recipient.reason.substr(0, kDiagnosticMax), global_);
+      if (recipient.kept_back && !peer.empty())
+        reason = joined({"this relay could not pass it on to ", peer, ": ", reason});
       if (reason.front() >= 'a' && reason.front() <= 'z')
         reason.front() = static_cast<char>(reason.front() - 32);
       append_folded(text, kIndent, kIndent, reason);
@@ -277,35 +297,36 @@ class Builder final {
   }
 
   // The fields for machines (RFC 3464 2.2 and 2.3).
-  void machine_part() {
-    field("Reporting-MTA", joined({"dns; ", report_.reporting_mta}));
+  void machine_part(std::string& into) const {
+    field(into, "Reporting-MTA", joined({"dns; ", report_.reporting_mta}));
     if (!report_.envelope_id.empty())
-      field("Original-Envelope-Id", decode_xtext(report_.envelope_id));
-    if (report_.arrival.ms != 0) field("Arrival-Date", date_text(report_.arrival));
+      field(into, "Original-Envelope-Id", decode_xtext(report_.envelope_id));
+    if (report_.arrival.ms != 0) field(into, "Arrival-Date", date_text(report_.arrival));
     for (const DsnRecipient& recipient : report_.recipients) {
-      out_ += "\r\n";
+      into += "\r\n";
       if (!recipient.original_recipient.empty()) {
         const TypedAddress original = original_address(recipient.original_recipient);
-        field("Original-Recipient", joined({original.type, "; ", original.address}));
+        field(into, "Original-Recipient", joined({original.type, "; ", original.address}));
       }
-      field("Final-Recipient",
+      field(into, "Final-Recipient",
             joined({is_ascii(recipient.address) ? "rfc822; " : "utf-8; ", recipient.address}));
-      field("Action", to_text(recipient.action));
-      field("Status", told_status(recipient).text());
-      if (!recipient.remote_mta.empty()) {
-        field("Remote-MTA", joined({"dns; ", without_port(recipient.remote_mta)}));
+      field(into, "Action", to_text(recipient.action));
+      field(into, "Status", told_status(recipient).text());
+      // Who was not asked has reported nothing (RFC 3464 2.3.5).
+      if (!recipient.remote_mta.empty() && !recipient.kept_back) {
+        field(into, "Remote-MTA", joined({"dns; ", without_port(recipient.remote_mta)}));
       }
       if (!recipient.diagnostic.empty()) {
-        field("Diagnostic-Code",
+        field(into, "Diagnostic-Code",
               joined({"smtp; ", recipient.diagnostic.substr(0, kDiagnosticMax)}));
       } else if (!recipient.reason.empty()) {
-        field("Diagnostic-Code",
+        field(into, "Diagnostic-Code",
               joined({"x-ringmta; ", recipient.reason.substr(0, kDiagnosticMax)}));
       }
       if (recipient.last_attempt.ms != 0)
-        field("Last-Attempt-Date", date_text(recipient.last_attempt));
+        field(into, "Last-Attempt-Date", date_text(recipient.last_attempt));
       if (recipient.action == DsnAction::delayed && recipient.retry_until.ms != 0) {
-        field("Will-Retry-Until", date_text(recipient.retry_until));
+        field(into, "Will-Retry-Until", date_text(recipient.retry_until));
       }
     }
   }

@@ -105,9 +105,8 @@ constexpr std::array kAdvice = {
            "share large "
            "files by a link."},
     Advice{4, 1,
-           "The recipient's mail system did not answer. If this persists, its operator has to be "
-           "told in "
-           "another way."},
+           "No connection to the recipient's mail system could be made. If this persists, its "
+           "operator has to be told in another way."},
     Advice{4, 2, "The connection to the recipient's mail system broke down."},
     Advice{4, 3, "A directory that is needed to route the message did not answer."},
     Advice{4, 4,

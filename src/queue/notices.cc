@@ -19,6 +19,18 @@ DsnRecipient& Queue::Impl::report_on(const smtp::RecipientView& recipient, DsnAc
   return told;
 }
 
+// What is quoted was said by a host. What the DNS said of a domain is told in words of ours.
+void Queue::Impl::report_reason(DsnRecipient& told, const ReasonView& reason) {
+  told.status = reason.status;
+  told.remote_mta = report.keep(std::string(reason.peer));
+  if (reason.code != 0 && !reason.peer.empty()) {
+    told.diagnostic = report.keep(reply_line(reason));
+    told.to_connection = reason.phase < smtp::Phase::mail;
+  } else {
+    told.reason = report.keep(std::string(reason.text));
+  }
+}
+
 // What `report` has gathered becomes a DSN. The message is in memory; `head` is its.
 void Queue::Impl::send_notice(uint32_t message_index, const spool::MessageHead& head) {
   Message& message = *messages.at_index(message_index);

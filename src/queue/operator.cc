@@ -37,9 +37,10 @@ struct Queue::Impl::Match {
   }
   bool delivery(Impl& impl, const Delivery& delivery) const {
     if (delivery.removed) return false;  // it only waits for its event to be written
-    if (!filter.site.empty() &&
-        (delivery.site == kNone || impl.sites.at_index(delivery.site)->site.name != filter.site))
-      return false;
+    if (!filter.site.empty()) {
+      const uint32_t site = impl.site_of(delivery);
+      if (site == kNone || impl.sites.at_index(site)->site.name != filter.site) return false;
+    }
     if (filter.id && impl.spool.id(impl.messages.at_index(delivery.message)->stored) != filter.id)
       return false;
     if (domain == kNone) return true;
@@ -202,7 +203,8 @@ Queue::Listing::Entry Queue::Impl::entry_of(const Delivery& delivery, const Reci
   } else {
     entry.sender = entry.address = "(cannot be read)";
   }
-  if (delivery.site != kNone) entry.site = sites.at_index(delivery.site)->site.name;
+  if (const uint32_t site = site_of(delivery); site != kNone)
+    entry.site = sites.at_index(site)->site.name;
   entry.last_reply = reply_line(why(delivery));
   entry.next_attempt = next_attempt_of(delivery);
   entry.attempts = delivery.attempts;

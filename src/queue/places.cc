@@ -140,10 +140,17 @@ void Queue::Impl::doom(uint32_t index) {
   make_chore(deliveries.at_index(index)->message);
 }
 
+// Where it goes, as far as that is known. What was deferred before a restart comes back without a
+// site and gets one for its next attempt; until then it is where its domain goes.
+uint32_t Queue::Impl::site_of(const Delivery& delivery) {
+  if (delivery.site != kNone || delivery.domain == kNone) return delivery.site;
+  return domains.at_index(delivery.domain)->site;
+}
+
 // What is known of why it is still here.
 ReasonView Queue::Impl::why(const Delivery& delivery) {
-  if (delivery.site != kNone) {
-    const SiteEntry& site = *sites.at_index(delivery.site);
+  if (const uint32_t index = site_of(delivery); index != kNone) {
+    const SiteEntry& site = *sites.at_index(index);
     if (site.reason != kNone && (site.held || delivery.reason == kNone))
       return reasons.view(site.reason);
   }

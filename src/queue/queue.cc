@@ -183,9 +183,14 @@ void Queue::job_done(Job* job) { impl_->job_done(job); }
 
 void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
                         smtp::EnhancedStatus status, bool crowded) {
+  site_failed(site, {.text = reason, .status = status}, until, crowded);
+}
+
+void Queue::site_failed(SiteId site, const SiteTrouble& trouble, Monotonic until, bool crowded) {
   SiteEntry& entry = *impl_->sites.at_index(site.value);
-  if (crowded && impl_->crowded_out(entry, reason, until, status)) return;
-  impl_->hold(entry, reason, until, status);
+  const ReasonView reason{trouble.text, trouble.host, trouble.phase, trouble.code, trouble.status};
+  if (crowded && impl_->crowded_out(entry, reason, until)) return;
+  impl_->hold(entry, reason, until);
 }
 
 void Queue::site_recovered(SiteId site) {

@@ -129,6 +129,7 @@ struct Queue::Impl {
   void make_ready(uint32_t index, uint32_t site, bool first);
   void defer(uint32_t index, uint32_t due);
   void doom(uint32_t index);
+  uint32_t site_of(const Delivery& delivery);
   ReasonView why(const Delivery& delivery);
 
   // domains.cc
@@ -159,7 +160,7 @@ struct Queue::Impl {
   void sweep_sites();
 
   // unreachable.cc
-  void hold(SiteEntry& site, std::string_view reason, Monotonic until, smtp::EnhancedStatus status);
+  void hold(SiteEntry& site, const ReasonView& reason, Monotonic until);
   void tell_held(Held& held, uint32_t reason, Monotonic until);
   void hold_ended(SiteEntry& site);
   void recovered(SiteEntry& site);
@@ -167,8 +168,7 @@ struct Queue::Impl {
 
   // crowded.cc
   uint32_t next_lender(const SiteEntry& site, uint32_t last) const;
-  bool crowded_out(SiteEntry& site, std::string_view reason, Monotonic until,
-                   smtp::EnhancedStatus status);
+  bool crowded_out(SiteEntry& site, const ReasonView& reason, Monotonic until);
   void pass_on(SiteEntry& site);
   static void own_again(SiteEntry& site);
 
@@ -224,6 +224,7 @@ struct Queue::Impl {
   // notices.cc
   bool notice_room() const { return notices.size() < kNoticesMax; }
   DsnRecipient& report_on(const smtp::RecipientView& recipient, DsnAction action);
+  void report_reason(DsnRecipient& told, const ReasonView& reason);
   void send_notice(uint32_t message, const spool::MessageHead& head);
   bool store_notice(uint32_t notice);
   bool store_waiting();

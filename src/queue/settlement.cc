@@ -255,19 +255,14 @@ void Queue::Impl::end_delivery(uint32_t index, const spool::MessageHead& head, O
     if (kind != Outcome::Kind::removed &&
         dsn_wanted(address.notify, DsnAction::failed, head.envelope.reverse_path.empty())) {
       DsnRecipient& told = report_on(address, DsnAction::failed);
-      told.status = reason.status;
+      report_reason(told, reason);
       if (kind == Outcome::Kind::expired) {
         if (told.status.klass == 0) told.status = {4, 4, 7};
         const Milliseconds age = wall() - head.info.arrival;
         told.reason = report.keep(fmt::format(
             "It could not be delivered in {}.{}{}", duration_text(std::max<int64_t>(age.count, 0)),
-            reason.text.empty() || reason.code != 0 ? "" : " The last trouble was: ",
-            reason.code != 0 ? std::string_view{} : reason.text));
-      } else if (reason.code == 0) {
-        told.reason = report.keep(std::string(reason.text));
+            told.reason.empty() ? "" : " The last trouble was: ", told.reason));
       }
-      told.remote_mta = report.keep(std::string(reason.peer));
-      if (reason.code != 0) told.diagnostic = report.keep(reply_line(reason));
       report.states.push_back({.index = recipient.index, .fate = fate});
       dsn = report.id;
     } else {
@@ -297,13 +292,8 @@ void Queue::Impl::tell_delay(uint32_t index, const spool::MessageHead& head) {
                       .next_attempt = deferred ? wall_of(delivery.due) : wall()});
     if (!delay_asked(address.notify, head.envelope.reverse_path.empty())) continue;
     DsnRecipient& told = report_on(address, DsnAction::delayed);
-    told.status = reason.status;
-    told.remote_mta = report.keep(std::string(reason.peer));
-    if (reason.code != 0) {
-      told.diagnostic = report.keep(reply_line(reason));
-    } else {
-      told.reason = report.keep(std::string(reason.text));
-    }
+    report_reason(told, reason);
+    if (told.status.klass == 5) told.status.klass = 4;  // for the host, but not yet for us
     told.retry_until = wall_of(expiry_of(message, delivery));
   }
 }
@@ -319,7 +309,8 @@ void Queue::Impl::tell(const Delivery& delivery, const Recipient& recipient,
   outcome.id = spool.id(stored);
   outcome.head = &head;
   outcome.recipient = recipient.index;
-  if (delivery.site != kNone) outcome.site = sites.at_index(delivery.site)->site.name;
+  if (const uint32_t site = site_of(delivery); site != kNone)
+    outcome.site = sites.at_index(site)->site.name;
   outcome.size = spool.wire_size(stored);
   outcome.attempts = delivery.attempts;
   outcome.dsn = dsn;

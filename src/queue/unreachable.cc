@@ -19,17 +19,19 @@ constexpr uint32_t kWindowEnough = 256;  // from here on the pool's own limits a
 
 constexpr uint16_t kClosing = 421;  // the server goes away (RFC 5321 4.2.1)
 
-// It took part in a transaction, whatever it made of it.
+// It took part in a transaction, whatever it made of it; or it was ready for one, and we had none
+// that it can take.
 bool answered(const JobRecipient& result) {
-  return result.code != 0 && result.code != kClosing && result.phase > smtp::Phase::tls;
+  if (result.code == 0) return result.verdict == Verdict::refused;
+  return result.code != kClosing && result.phase > smtp::Phase::tls;
 }
 
 }  // namespace
 
-void Queue::Impl::hold(SiteEntry& site, std::string_view reason, Monotonic until,
-                       smtp::EnhancedStatus status) {
+// (`reason` may be the site's old one.)
+void Queue::Impl::hold(SiteEntry& site, const ReasonView& reason, Monotonic until) {
   const uint32_t old_reason = site.reason;
-  site.reason = reasons.use({reason, {}, smtp::Phase::connect, 0, status}, true);
+  site.reason = reasons.use(reason, true);
   reasons.drop(old_reason);
   site.held = true;
   loop.timers().arm(site.timer, std::max(until, now() + Milliseconds{1}));
@@ -46,6 +48,7 @@ void Queue::Impl::tell_held(Held& held, uint32_t reason, Monotonic until) {
   held.code = why.code;
   held.status = why.status;
   held.text = why.text;
+  held.peer_name = why.peer;
   if (until != Monotonic::never()) held.next_attempt = wall() + (until - now());
   host.held(host.self, held);
 }
@@ -76,7 +79,8 @@ void Queue::Impl::note_result(SiteEntry& site, const Attempt& attempt) {
     if (site.local || attempt.lent_to != site.lend_to) return;
     if (site.crowded) return pass_on(site);
     const JobRecipient& first = attempt.recipients[0];
-    return hold(site, first.text, attempt.site_failed_until, first.status);
+    return hold(site, {first.text, attempt.peer_name, first.phase, first.code, first.status},
+                attempt.site_failed_until);
   }
   if (!site.held && site.window == kWindowOpen) return;
   if (!std::ranges::any_of(attempt.recipients, answered)) return;

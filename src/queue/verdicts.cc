@@ -61,11 +61,13 @@ void Queue::Impl::tell_delivered(const Attempt& attempt, const JobRecipient& res
   const DsnAction action = lmtp ? DsnAction::delivered : DsnAction::relayed;
   ++counters.delivered;
   states.push_back({.index = result.index, .fate = spool::Fate::delivered});
+  MessageId dsn{};  // the report may be about others
   if (!attempt.peer_has_dsn &&
       dsn_wanted(recipient.notify, action, attempt.head.envelope.reverse_path.empty())) {
     report_result(attempt, result, recipient, action);
+    dsn = report.id;
   }
-  tell_result(attempt, result, Outcome::Kind::delivered, {}, report.id);
+  tell_result(attempt, result, Outcome::Kind::delivered, {}, dsn);
 }
 
 void Queue::Impl::tell_refused(const Attempt& attempt, const JobRecipient& result) {
@@ -92,6 +94,7 @@ void Queue::Impl::report_result(const Attempt& attempt, const JobRecipient& resu
     told.diagnostic = report.keep(reply_line(reason_of(attempt, result)));
   } else {
     told.reason = result.text;
+    told.kept_back = true;
   }
   told.last_attempt = wall();
 }

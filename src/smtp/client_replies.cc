@@ -94,7 +94,7 @@ bool ClientSession::local_verdict(Step& step) {
       const auto reason = static_cast<uint8_t>(flags >> kReasonShift);
       set_own_reply(reason);
       const bool of_recipient = reason == kBadRecipient || reason == kTooMany;
-      tell_recipient(step, slot, index, of_recipient ? Phase::recipient : Phase::mail, &own_reply_);
+      tell_recipient(step, slot, index, of_recipient ? Phase::recipient : Phase::ehlo, &own_reply_);
       step.too_many_recipients = reason == kTooMany;
       return true;
     }
@@ -314,39 +314,35 @@ void ClientSession::close_confused(Phase phase, std::string_view what,
   close(phase, reason);
 }
 
+// Our own words: the peer said none of it, so there is no code. Nothing was sent either; that it
+// cannot take the message came out of its reply to EHLO.
 void ClientSession::set_own_reply(uint8_t reason) {
   switch (reason) {
     case kTooLarge:
-      own_reply_.code = 552;
       own_reply_.status = {5, 3, 4};
       own_reply_.text = "the message is larger than the next host accepts (SIZE ";
       append_number(own_reply_.text, capabilities_.size_max);
       own_reply_.text += ')';
       return;
     case kNeedsEightBit:
-      own_reply_.code = 554;
       own_reply_.status = {5, 6, 3};
       own_reply_.text =
           "the message has 8-bit content, which the next host does not accept "
           "(it does not offer 8BITMIME)";
       return;
     case kNeedsUtf8:
-      own_reply_.code = 553;
       own_reply_.status = {5, 6, 7};
       own_reply_.text = "the message needs SMTPUTF8, which the next host does not offer";
       return;
     case kBadSender:
-      own_reply_.code = 553;
       own_reply_.status = {5, 1, 7};
       own_reply_.text = "the sender's address has octets that no mailbox address may have";
       return;
     case kBadRecipient:
-      own_reply_.code = 553;
       own_reply_.status = {5, 1, 3};
       own_reply_.text = "the address has octets that no mailbox address may have";
       return;
     case kTooMany:
-      own_reply_.code = 452;
       own_reply_.status = {4, 5, 3};
       own_reply_.text = "more recipients than the next host accepts at once (RCPTMAX ";
       append_number(own_reply_.text, capabilities_.recipients_max);

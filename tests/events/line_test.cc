@@ -54,8 +54,8 @@ TEST(Line, ReceivedSaysWhatIsKnown) {
   EXPECT_EQ(json::parse(compose(sample)), json::parse(R"({
     "event": "received", "time": "2026-11-24T05:42:15.507Z", "id": "06NZR4S8G0000",
     "hostname": "relay.example.com", "shard": 3, "client": "192.0.2.7",
-    "sender": "news@example.com", "recipient": "bob@example.org", "size": 1234,
-    "site": "example"})"));
+    "sender": "news@example.com", "recipient": "bob@example.org",
+    "size": 1234})"));
 }
 
 TEST(Line, DeliveredSaysHowItWent) {
@@ -101,9 +101,11 @@ TEST(Line, HeldIsAboutASiteOrADomain) {
   held = {};
   held.domain = "example.net";
   held.code = 451;
+  held.peer_name = "mx.example.net";
   EXPECT_EQ(line_of(held), json::parse(R"({
     "event": "held", "time": "2026-11-24T05:42:15.507Z", "hostname": "relay.example.com",
-    "shard": 3, "domain": "example.net", "waiting": 0, "code": 451})"));
+    "shard": 3, "domain": "example.net", "waiting": 0, "peer_name": "mx.example.net",
+    "code": 451})"));
 }
 
 TEST(Line, BouncedNamesItsDsn) {
@@ -410,6 +412,9 @@ TEST_F(Reference, ItsExamplesAreEventsWithTheMembersItDescribes) {
       EXPECT_TRUE(message_id_from_text(line.at("id").get<std::string>())) << example;
     }
     for (const std::string& name : members(line)) EXPECT_TRUE(described_.contains(name)) << name;
+    if (line.at("event") == "received") {
+      EXPECT_FALSE(line.contains("site")) << example;  // before it is routed
+    }
   }
   EXPECT_EQ(events, (std::set<std::string>{"received", "delivered", "deferred", "bounced",
                                            "expired", "removed", "held"}));

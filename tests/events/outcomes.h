@@ -44,7 +44,7 @@ struct Sample {
     outcome.kind = kind;
     outcome.id = message_id_from_text("06NZR4S8G0000");
     outcome.head = &head;
-    outcome.site = "example";
+    if (kind != queue::Outcome::Kind::received) outcome.site = "example";  // not routed yet
     outcome.size = 1234;
     job.attempt = 2;
     job.begun = {5'000'000'000};

@@ -51,6 +51,50 @@ size_t blank_after(const Lines& lines, size_t from, size_t to) {
   return from;
 }
 
+int digit_of(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  RINGMTA_ASSERT(c >= 'A' && c <= 'F');
+  return c - 'A' + 10;
+}
+
+// RFC 2045 6.7, of lines without what may be forgiven.
+Lines from_quoted_printable(const Lines& lines, size_t from, size_t to) {
+  Lines decoded;
+  bool soft = false;
+  for (size_t i = from; i < to; ++i) {
+    const std::string& line = lines[i];
+    RINGMTA_ASSERT(line.size() <= 76 && !line.ends_with(' ') && !line.ends_with('\t'));
+    if (!soft) decoded.emplace_back();
+    soft = line.ends_with('=');
+    for (size_t at = 0; at < line.size() - (soft ? 1 : 0); ++at) {
+      const char c = line[at];
+      RINGMTA_ASSERT(c == '\t' || (c >= ' ' && c <= '~'));
+      if (c != '=') {
+        decoded.back() += c;
+        continue;
+      }
+      RINGMTA_ASSERT(at + 2 < line.size());
+      decoded.back() += static_cast<char>(digit_of(line[at + 1]) * 16 + digit_of(line[at + 2]));
+      at += 2;
+    }
+  }
+  RINGMTA_ASSERT(!soft);
+  return decoded;
+}
+
+// What comes back stands in the original, line by line from its beginning.
+void check_returned(const DsnReport& report, const Lines& returned) {
+  std::string all;
+  for (const std::string_view piece : report.original) all += piece;
+  const Lines original = lines_of(all);
+  RINGMTA_ASSERT(returned.size() <= original.size());
+  for (size_t i = 0; i < returned.size(); ++i) {
+    if (i + 1 == returned.size() && returned[i].empty()) break;  // the delimiter's own
+    const bool stuffed = original[i].starts_with('.');
+    RINGMTA_ASSERT(returned[i] == (stuffed ? original[i].substr(1) : original[i]));
+  }
+}
+
 void check_machine_part(const Lines& lines, size_t from, size_t to, size_t recipients) {
   size_t group = 0;
   while (from < to) {
@@ -92,6 +136,7 @@ void check(const DsnReport& report, const DsnMessage& message) {
     }
   }
   RINGMTA_ASSERT(message.has_eight_bit == eight_bit && message.has_dot_stuffing == stuffed);
+  RINGMTA_ASSERT(!eight_bit || message.utf8);  // so that any host can take it
   lines.pop_back();
 
   const size_t head = blank_after(lines, 0, lines.size());
@@ -118,7 +163,18 @@ void check(const DsnReport& report, const DsnMessage& message) {
     const size_t blank = blank_after(lines, begin, end);
     check_fields(fields_of(lines, begin, blank),
                  {"Content-Description", "Content-Type", "Content-Transfer-Encoding"});
-    if (part == 1) check_machine_part(lines, blank + 1, end, report.recipients.size());
+    bool encoded = false;
+    for (size_t i = begin; i < blank; ++i) {
+      encoded = encoded || lines[i] == "Content-Transfer-Encoding: quoted-printable";
+    }
+    if (part == 1 && encoded) {
+      const Lines clear = from_quoted_printable(lines, blank + 1, end);
+      check_machine_part(clear, 0, clear.size(), report.recipients.size());
+    } else if (part == 1) {
+      check_machine_part(lines, blank + 1, end, report.recipients.size());
+    } else if (part == 2 && encoded) {
+      check_returned(report, from_quoted_printable(lines, blank + 1, end));
+    }
   }
 }
 

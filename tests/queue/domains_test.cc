@@ -114,6 +114,9 @@ TEST_F(Domains, ThatTakeNoMailReturnItAtOnce) {
   ASSERT_EQ(station.notices.size(), 1U);
   EXPECT_NE(station.notices[0].find("Status: 5.1.10"), std::string::npos);
   EXPECT_NE(station.notices[0].find("null MX"), std::string::npos);
+  // No host has said it.
+  EXPECT_NE(station.notices[0].find("Diagnostic-Code: x-ringmta; "), std::string::npos);
+  EXPECT_EQ(station.notices[0].find("refused it"), std::string::npos);
   EXPECT_EQ(station.count(Kind::delivered), 2U);
   // While that holds, nobody is asked again.
   const size_t asked = station.asked.size();

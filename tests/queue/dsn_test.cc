@@ -60,7 +60,7 @@ TEST(Dsn, Wanted) {
 
 // Un-stuffs the wire form, parses it, and prints what it is, one fact a line.
 constexpr const char* kPython = R"(
-import email, email.policy, sys
+import email, email.policy, quopri, re, sys
 wire = open(sys.argv[1], 'rb').read()
 assert wire.endswith(b'\r\n.\r\n'), 'closing'
 lines = wire[:-3].split(b'\r\n')
@@ -82,28 +82,33 @@ parts = message.get_payload()
 print('parts:', ' '.join(p.get_content_type() for p in parts))
 for part in parts:
     assert not part.defects, part.defects
-    raw = part.as_bytes()
-    if any(octet > 127 for octet in raw):
-        assert part['Content-Transfer-Encoding'] == '8bit', raw
-        assert message['Content-Transfer-Encoding'] == '8bit', raw
+assert all(octet < 128 for octet in plain[plain.index(b'\r\n\r\n'):]), 'needs 8BITMIME'
+def decoded(part):  # message/global and its kin are not known to Python 3.11
+    raw = plain[re.search(b'Content-Type: ' + part.get_content_type().encode() + b'[;\\r]', plain).start():]
+    fields, raw = raw.split(b'\r\n\r\n', 1)
+    raw = raw[:raw.index(b'\r\n--' + message.get_boundary().encode())]
+    encoding = b'Content-Transfer-Encoding: quoted-printable'
+    if encoding not in fields: return raw
+    assert part['Content-Transfer-Encoding'] == 'quoted-printable'
+    assert all(len(line) <= 76 for line in raw.split(b'\r\n')), raw
+    clear = quopri.decodestring(raw)
+    if part.get_content_maintype() == 'text':
+        assert part.get_payload(decode=True) == clear, 'two decoders'
+    return clear
 text = parts[0].get_content()
+if 'Your message has 8-bit text' in text: print('Your message has 8-bit text')
 print('text:', len(text) > 100, 'widest', max(len(line) for line in text.splitlines()) < 80)
 status = parts[1].get_payload()
 if parts[1].get_content_type() == 'message/global-delivery-status':  # not known to Python 3.11
-    raw = plain[plain.index(b'message/global-delivery-status'):]
-    raw = raw[raw.index(b'\r\n\r\n') + 4:raw.index(b'\r\n--')].decode('utf-8')
-    blocks = raw.replace('\r\n', '\n').strip().split('\n\n')
+    blocks = decoded(parts[1]).decode('utf-8').replace('\r\n', '\n').strip().split('\n\n')
     status = [email.message_from_string(block + '\n') for block in blocks]
 for block in status:
     print('--')
     for name, value in block.items(): print(name + ': ' + ' '.join(str(value).split()))
 if len(parts) > 2:
     print('== returned')
-    marker = b'Content-Type: ' + parts[2].get_content_type().encode()
-    raw = plain[plain.index(marker):]
-    raw = raw[raw.index(b'\r\n\r\n') + 4:raw.rindex(b'\r\n--')]
     sys.stdout.flush()
-    sys.stdout.buffer.write(raw)
+    sys.stdout.buffer.write(decoded(parts[2]))
 )";
 
 std::string temporary(const std::string& content) {
@@ -251,7 +256,7 @@ TEST(Dsn, Utf8Addresses) {
   report.reverse_path = "\xC3\xA4@one.example";
   report.utf8 = true;
   const DsnMessage message = build_dsn(report);
-  EXPECT_TRUE(message.has_eight_bit && message.utf8);
+  EXPECT_TRUE(message.has_eight_bit && message.utf8);  // for the sender's address
   const std::string found = parsed(message);
   EXPECT_NE(found.find("parts: text/plain message/global-delivery-status text/rfc822-headers\n"),
             std::string::npos)
@@ -264,22 +269,61 @@ TEST(Dsn, Utf8Addresses) {
             std::string::npos);
 }
 
-TEST(Dsn, EightBitOriginal) {
-  const DsnRecipient recipient = failed_recipient();
-  const std::string_view original[] = {"Subject: gr\xC3\xBC\xC3\x9F\r\n\r\nb\xC3\xA4r\r\n.\r\n"};
-  DsnReport report = report_about({&recipient, 1});
-  report.original = original;
-  report.dsn_return = smtp::DsnReturn::full;
-  const DsnMessage plain = build_dsn(report);
-  EXPECT_TRUE(plain.has_eight_bit);
-  EXPECT_FALSE(plain.utf8);
-  EXPECT_NE(parsed(plain).find("message/delivery-status message/rfc822\n"), std::string::npos);
-  report.utf8 = true;
-  EXPECT_NE(parsed(build_dsn(report)).find("message/delivery-status message/global\n"),
-            std::string::npos);
-  report.dsn_return = smtp::DsnReturn::headers;
-  EXPECT_NE(parsed(build_dsn(report)).find("message/delivery-status message/global-headers\n"),
-            std::string::npos);
+std::string returned(const std::string& found) {
+  const size_t at = found.find("== returned\n");
+  return at == std::string::npos ? found : found.substr(at + 12);
+}
+
+// The way back may be one on which nobody has 8BITMIME or SMTPUTF8.
+TEST(Dsn, NeedsNothingWhateverTheOriginalIs) {
+  const std::string header = "Subject: gr\xC3\xBC\xC3\x9F = x\t\r\n.X: " + std::string(100, 'y') +
+                             "\r\nMessage-ID: <1@one.example>\r\n";
+  const std::string stuffed = "Subject: gr\xC3\xBC\xC3\x9F = x\t\r\n..X: " + std::string(100, 'y') +
+                              "\r\nMessage-ID: <1@one.example>\r\n";
+  struct Case {
+    std::string header, body;
+    smtp::DsnReturn asked;
+    bool utf8;
+    std::string_view type;
+    std::string returned;
+  };
+  const std::string latin = "X: caf\xE9\r\n";  // nobody knows what it is
+  const std::string ascii = "Subject: a\r\n";
+  const std::string body = "b\xC3\xA4r \r\n.\r\n";
+  const auto full = smtp::DsnReturn::full, none = smtp::DsnReturn::unspecified;
+  const Case cases[] = {
+      {stuffed, "x\r\n", none, false, "text/rfc822-headers", header},
+      {stuffed, "x\r\n", none, true, "message/global-headers", header},
+      {latin, "x\r\n", none, false, "text/rfc822-headers", latin},
+      {ascii, "b\xC3\xA4r\r\n", none, false, "text/rfc822-headers", ascii},
+      {ascii, "b\xC3\xA4r\r\n", full, false, "text/rfc822-headers", ascii},
+      {stuffed, "x\r\n", full, false, "text/rfc822-headers", header},
+      {stuffed, "b\xC3\xA4r \r\n..\r\n", full, true, "message/global", header + "\r\n" + body},
+      {ascii, "b\xC3\xA4r \r\n..\r\n", full, true, "message/global", ascii + "\r\n" + body},
+      {ascii, "x\r\n", full, true, "message/rfc822", ascii + "\r\nx\r\n"},
+  };
+  DsnRecipient recipient = failed_recipient();
+  for (const bool global : {false, true}) {
+    if (global) recipient.address = "gr\xC3\xBCn@two.example";
+    for (const Case& one : cases) {
+      if (global && !one.utf8) continue;
+      SCOPED_TRACE(one.header + " " + one.body + (global ? " global" : ""));
+      const std::string wire = one.header + "\r\n" + one.body + ".\r\n";
+      const std::string_view original[] = {wire};
+      DsnReport report = report_about({&recipient, 1});
+      report.original = original;
+      report.dsn_return = one.asked;
+      report.utf8 = one.utf8;
+      const DsnMessage message = build_dsn(report);
+      EXPECT_FALSE(message.has_eight_bit || message.utf8);
+      const std::string found = parsed(message);
+      EXPECT_NE(found.find(std::string(" ").append(one.type).append("\n")), std::string::npos)
+          << found;
+      EXPECT_EQ(returned(found), one.returned);
+      const bool kept_back = one.asked == full && one.type == "text/rfc822-headers";
+      EXPECT_EQ(found.find("Your message has 8-bit text") != std::string::npos, kept_back);
+    }
+  }
 }
 
 // Nothing a peer, a sender or a recipient wrote can begin a field, a line or a part of ours.

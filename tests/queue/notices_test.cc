@@ -77,6 +77,49 @@ TEST(Notices, OneForAllRecipientsRefusedTogether) {
   EXPECT_EQ(times(station.notices[0], "Action: failed"), 3U);
 }
 
+TEST(Notices, AnEventNamesOnlyTheDsnThatIsAboutItsRecipient) {
+  for (const uint8_t notify : {uint8_t{0}, uint8_t{Notify::kSuccess}}) {
+    Station station;
+    station.peer = [](Job& job) {
+      deliver(job);
+      if (job.recipients.size() > 1)
+        judge(job.recipients[0], Verdict::refused, 550, "5.1.1 no such user");
+    };
+    const MessageId id = station.submit(mail_to({{"no@example.org"}, {"ok@example.org", notify}}));
+    station.run_for(seconds(1));
+    EXPECT_EQ(station.notices.size(), 1U);
+    EXPECT_NE(station.last(Kind::bounced).dsn, 0U);
+    for (const Told& one : station.told) {
+      if (one.kind != Kind::delivered || one.id != id.value) continue;
+      EXPECT_EQ(one.dsn, notify == 0 ? 0U : station.last(Kind::bounced).dsn);
+    }
+  }
+}
+
+// Its host lacks what the message needs: it was not asked, so it is not quoted and has reported
+// nothing.
+TEST(Notices, WhatWeKeptBackIsNotPutIntoThePeersMouth) {
+  Station station;
+  station.peer = [](Job& job) {
+    if (job.transaction.envelope.reverse_path.empty()) return deliver(job);
+    job.peer_name = "mx.example.net:2525";
+    judge_all(job, Verdict::refused, 0, "the next host does not offer 8BITMIME", smtp::Phase::ehlo);
+    job.recipients[0].status = {5, 6, 3};
+  };
+  station.submit_to({"bob@example.org"});
+  station.run_for(seconds(1));
+  ASSERT_EQ(station.notices.size(), 1U);
+  const std::string& dsn = station.notices[0];
+  EXPECT_TRUE(has(dsn,
+                  "    This relay could not pass it on to mx.example.net: the next host does\r\n"
+                  "    not offer 8BITMIME\r\n"))
+      << dsn;
+  EXPECT_TRUE(has(dsn, "Status: 5.6.3\r\n"));
+  EXPECT_TRUE(has(dsn, "Diagnostic-Code: x-ringmta; the next host does not offer 8BITMIME\r\n"));
+  EXPECT_FALSE(has(dsn, "Remote-MTA"));
+  EXPECT_FALSE(has(dsn, "refused it"));
+}
+
 TEST(Notices, NeverToTheNullReversePath) {
   Station station;
   station.peer = [](Job& job) { judge_all(job, Verdict::refused, 550, "5.1.1 no"); };

@@ -72,6 +72,50 @@ TEST_F(Operator, ListsWhatWaitsAndWhy) {
               1000);
 }
 
+// What is deferred over a restart is found by its site at once, where a route names it, and where
+// the DNS does, as soon as that has answered.
+TEST(OperatorAgain, KnowsTheSitesOfWhatWasDeferredBeforeARestart) {
+  for (const bool by_mx : {false, true}) {
+    QueueOptions made = Operator::options();
+    if (by_mx) made.routes.clear();
+    Station again(made);
+    again.peer = [](Job& job) { judge_all(job, Verdict::deferred, 450, "4.2.1 busy"); };
+    for (int start = 0; start < 2; ++start) {
+      again.end();
+      again.resolve = [&again](const std::string& domain) {
+        Resolution found;
+        found.kind = Resolution::Kind::hosts;
+        found.site = "org";
+        found.hosts = {host_at("192.0.2.7:25")};
+        found.until = again.io->now() + hours(100);
+        again.queue->domain_resolved(domain, found);
+      };
+      again.begin();
+      if (start == 0) {
+        Mail mail;
+        mail.to = {{"bob@one.org"}};
+        mail.lifetime = minutes(30);  // before its next attempt
+        again.submit(mail);
+      }
+      again.run_for(minutes(1));
+    }
+    Filter here, elsewhere;
+    here.site = "org";
+    elsewhere.site = "rest";
+    EXPECT_TRUE(again.queue->list(elsewhere, 0, 10).entries.empty());
+    EXPECT_TRUE(again.queue->list(here, 0, 10).waiting);  // its head is on disk
+    again.run_for(seconds(1));
+    const auto listing = again.queue->list(here, 0, 10);
+    ASSERT_EQ(listing.entries.size(), 1U);
+    EXPECT_EQ(listing.entries[0].site, "org");
+    EXPECT_EQ(listing.entries[0].attempts, 1);
+    again.run_for(hours(1));
+    ASSERT_EQ(again.count(Kind::expired), 1U);
+    EXPECT_EQ(again.last(Kind::expired).site, "org");
+    EXPECT_EQ(again.last(Kind::expired).attempts, 1);
+  }
+}
+
 // A bad sector must not keep an operator from the rest, nor a shard busy.
 TEST_F(Operator, WhatCannotBeReadIsListedWithoutItsAddresses) {
   for (int i = 0; i < 100; ++i) submit("ann@sender.example", {"bob@one.org"});

@@ -31,7 +31,7 @@ struct Told {
 
 // A Held, kept.
 struct ToldHeld {
-  std::string site, domain, text;
+  std::string site, domain, text, peer_name;
   uint64_t waiting = 0;
   uint16_t code = 0;
   smtp::EnhancedStatus status{};
@@ -258,8 +258,8 @@ class Station {
     };
     host.held = [](void* self, const Held& one) {
       static_cast<Station*>(self)->told_held.push_back(
-          {std::string(one.site), std::string(one.domain), std::string(one.text), one.waiting,
-           one.code, one.status, one.next_attempt});
+          {std::string(one.site), std::string(one.domain), std::string(one.text),
+           std::string(one.peer_name), one.waiting, one.code, one.status, one.next_attempt});
     };
     host.site_has_work = [](void* self, SiteId site) {
       static_cast<Station*>(self)->sites_with_work.insert(site.value);

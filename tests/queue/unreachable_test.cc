@@ -98,6 +98,17 @@ TEST_F(Unreachable, AProbeAnsweredBy421OpensNothing) {
   EXPECT_EQ(station.queue->work(site), 1U);
 }
 
+// Its host was there; it lacks what that one message needs.
+TEST_F(Unreachable, AProbeThatWeKeptBackOpensTheSite) {
+  station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
+  station.run_for(minutes(5) + seconds(1));
+  Job* job = station.take();
+  ASSERT_NE(job, nullptr);
+  judge_all(*job, Verdict::refused, 0, "it does not offer 8BITMIME", smtp::Phase::ehlo);
+  station.queue->job_done(job);
+  EXPECT_GT(station.queue->work(site), 1U);
+}
+
 TEST_F(Unreachable, SuccessOnAnOldConnectionEndsTheHold) {
   Job* job = station.take();
   station.queue->site_failed(site, "connection refused", station.io->now() + minutes(5));
@@ -124,6 +135,41 @@ TEST_F(Unreachable, TheSameAddressesInAnotherOrderDoNot) {
   EXPECT_EQ(station.queue->work(site), 0U);
   station.queue->set_route_addresses(0, {host_at("192.0.2.2:25"), host_at("192.0.2.3:25")});
   EXPECT_EQ(station.queue->work(site), 1U);
+}
+
+// Who refuses in his greeting is quoted, as having refused the connection.
+TEST(UnreachableSites, TellWhatTheHostSaid) {
+  Station station;
+  station.queue->site_failed({0},
+                             {.text = "5.7.1 go away",
+                              .status = {5, 7, 1},
+                              .code = 554,
+                              .phase = smtp::Phase::greeting,
+                              .host = "mx.example.org:25"},
+                             station.io->now() + hours(50));
+  ASSERT_EQ(station.told_held.size(), 1U);
+  EXPECT_EQ(station.told_held[0].code, 554);
+  EXPECT_EQ(station.told_held[0].peer_name, "mx.example.org:25");
+  Mail mail;
+  mail.to = {{"bob@example.org", smtp::Notify::kDelay | smtp::Notify::kFailure}};
+  mail.lifetime = hours(5);
+  station.submit(mail);
+  station.run_for(minutes(1));
+  EXPECT_EQ(station.queue->list({}, 0, 1).entries.at(0).last_reply, "554 5.7.1 go away");
+  station.run_for(hours(6));
+  ASSERT_EQ(station.notices.size(), 2U);  // delayed, failed
+  for (const std::string& dsn : station.notices) {
+    for (const char* words :
+         {"    mx.example.org refused the connection: 554 5.7.1 go away\r\n",
+          "Remote-MTA: dns; mx.example.org\r\n", "Diagnostic-Code: smtp; 554 5.7.1 go away\r\n"})
+      EXPECT_NE(dsn.find(words), std::string::npos) << words << dsn;
+  }
+  EXPECT_NE(station.notices[0].find("Status: 4.7.1\r\n"), std::string::npos);
+  EXPECT_NE(station.notices[1].find("Status: 5.7.1\r\n"), std::string::npos);
+  const Told& expired = station.last(Kind::expired);
+  EXPECT_EQ(expired.code, 554);
+  EXPECT_EQ(expired.reply, "5.7.1 go away");
+  EXPECT_EQ(expired.attempts, 0);
 }
 
 TEST(UnreachableSites, DelayNoOther) {

@@ -366,13 +366,13 @@ std::vector<Case> cases() {
                      "--\n< 250 taken\n",
        "EHLO relay\nMAIL FROM:<a@one.example>\nRCPT TO:<b@two>\nRCPT TO:<c@two>\nDATA\n"
        "[content 4 dot]\n",
-       "ready\n1.0 mail 554 5.6.3 the message has 8-bit content, which the next host does not "
+       "ready\n1.0 ehlo 5.6.3 the message has 8-bit content, which the next host does not "
        "accept (it does not offer 8BITMIME)\n1 finished\n"
-       "2.0 mail 553 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
+       "2.0 ehlo 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
        "2 finished\n"
-       "3.0 mail 553 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
+       "3.0 ehlo 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
        "3 finished\n"
-       "4.1 mail 553 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
+       "4.1 ehlo 5.6.7 the message needs SMTPUTF8, which the next host does not offer\n"
        "4.0 content 250 taken\n4.2 content 250 taken\n4 finished\n"});
   all.push_back(
       {"larger than SIZE",
@@ -381,7 +381,7 @@ std::vector<Case> cases() {
        kEverything + "begin 1\nbegin 2\n",
        "EHLO relay\nMAIL FROM:<a@one.example> SIZE=5000\nRCPT TO:<b@two.example>\nBDAT 5000 LAST\n"
        "[content 2]\n",
-       "ready\n1.0 mail 552 5.3.4 the message is larger than the next host accepts (SIZE 5000)\n"
+       "ready\n1.0 ehlo 5.3.4 the message is larger than the next host accepts (SIZE 5000)\n"
        "1 finished\n"});
 
   all.push_back(
@@ -392,7 +392,7 @@ std::vector<Case> cases() {
            "begin 1\n< 250 ok\n< 250 ok\n< 250 ok\n< 354 go\n--\n< 250 taken\nbegin 2\n",
        "EHLO relay\nMAIL FROM:<a@one.example>\nRCPT TO:<b@two>\nRCPT TO:<c@two>\nDATA\n"
        "[content 1 dot]\n",
-       "ready\n1.2 recipient 452 4.5.3 more recipients than the next host accepts at once (RCPTMAX "
+       "ready\n1.2 recipient 4.5.3 more recipients than the next host accepts at once (RCPTMAX "
        "2)"
        " (too many)\n1.0 content 250 taken\n1.1 content 250 taken\n1 finished\ncannot begin 2\n"});
 

@@ -110,7 +110,7 @@ std::vector<Case> cases() {
       {"dropped with a verdict of our own not told yet",
        kPipelining + "begin 3\nbegin 1\nabandon\n",
        ready +
-           "3.0 mail 554 5.6.3 the message has 8-bit content, which the next host does not accept "
+           "3.0 ehlo 5.6.3 the message has 8-bit content, which the next host does not accept "
            "(it does not offer 8BITMIME)\n3 finished\n1.0 mail " +
            kEnded + "mail\n1.1 mail " + kEnded + "mail\n1 finished\n"},
       {"dropped while idle", kPipelining + "abandon\nabandon\n", ready},

@@ -37,7 +37,9 @@ struct DsnRecipient {
   smtp::EnhancedStatus
       status{};  // klass 0, or one that contradicts the action: a general one is told
   std::string_view remote_mta;  // the peer's host name or literal; empty: nobody answered
+  bool kept_back = false;       // `remote_mta` cannot take it, so we did not ask; `reason` says why
   std::string_view diagnostic;  // the peer's reply as Reply::line() gives it; empty: there was none
+  bool to_connection = false;   // it was said to us, before the peer had heard of the message
   std::string_view
       reason;  // our own words where the peer said nothing ("no host could be reached ...")
   WallTime last_attempt{};  // 0: none was made
@@ -64,7 +66,7 @@ struct DsnReport {
 
 struct DsnMessage {
   std::string content;         // wire form: header and body, dot-stuffed, closing ".CRLF"
-  bool has_eight_bit = false;  // it needs BODY=8BITMIME
+  bool has_eight_bit = false;  // it needs BODY=8BITMIME: with `utf8` only
   bool has_dot_stuffing = false;
   bool utf8 = false;  // it needs SMTPUTF8 (the address it goes to is not ASCII)
 };

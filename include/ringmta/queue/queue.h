@@ -61,8 +61,19 @@ struct Held {
   uint64_t waiting = 0;     // deliveries on this shard
   uint16_t code = 0;        // as in JobRecipient
   smtp::EnhancedStatus status{};
-  std::string_view text;    // why
-  WallTime next_attempt{};  // when it is tried again
+  std::string_view text;       // why
+  std::string_view peer_name;  // the host that said so; empty: our words
+  WallTime next_attempt{};     // when it is tried again
+};
+
+// Why a site cannot be reached, as far as it is known.
+struct SiteTrouble {
+  std::string_view text;  // as in JobRecipient: the reply without its code, or our words
+  smtp::EnhancedStatus status{4, 4, 1};
+  // Where a host was reached and refused: what it said, and to what. It goes by this name.
+  uint16_t code = 0;
+  smtp::Phase phase = smtp::Phase::connect;
+  std::string_view host{};
 };
 
 // The queue's surroundings, by plain function pointers (no class hierarchy, no std::function on the
@@ -143,8 +154,9 @@ class Queue final {
   void job_done(Job* job);  // every recipient has a verdict: record, reschedule, bounce, finish;
                             // the Job is the queue's again
   // The whole site is unreachable (no connection could be made): every ready delivery of it is held
-  // until then. `status`: for the notification of mail that expires meanwhile. `crowded`: a host
-  // said that it takes no connection now; other shards are asked whether they have one.
+  // until then. The trouble is told of mail that expires meanwhile. `crowded`: a host said that it
+  // takes no connection now; other shards are asked whether they have one.
+  void site_failed(SiteId site, const SiteTrouble& trouble, Monotonic until, bool crowded = false);
   void site_failed(SiteId site, std::string_view reason, Monotonic until,
                    smtp::EnhancedStatus status = {4, 4, 1}, bool crowded = false);
   void site_recovered(SiteId site);

@@ -31,14 +31,15 @@ struct EnhancedStatus {
 EnhancedStatus parse_enhanced_status(std::string_view text);
 
 struct Reply {
-  uint16_t code = 0;  // 200..599; 0: none yet
+  uint16_t code = 0;  // 200..599; 0: none yet, or nobody sent it
   EnhancedStatus status{};
   std::string text;  // all lines joined by '\n', without reply codes, CRLF and the enhanced status
                      // (where a line repeats it); control characters replaced by '?'
   bool positive() const { return code >= 200 && code < 300; }
   bool intermediate() const { return code >= 300 && code < 400; }
   bool transient() const { return code >= 400 && code < 500; }
-  bool permanent() const { return code >= 500; }
+  // Words of our own (no code) are as permanent as their status.
+  bool permanent() const { return code >= 500 || (code == 0 && status.klass == 5); }
   std::string line() const;  // "550 5.1.1 no such user", one line, for events and DSNs
 };
 
