@@ -3,8 +3,9 @@
 // by the protocol machine; what is stored by intake.cc.
 //
 // A session is greeted one turn after it was accepted (or later, greeting_delay): whoever has sent
-// something by then did not wait for the banner, and is refused. Replies leave once per turn, so a
-// pipelined batch is answered by one write.
+// something by then did not wait for the banner, and is refused. Whether he has is asked of the
+// socket before the first receive: what a receive has taken, the ring may tell of a turn too late.
+// Replies leave once per turn, so a pipelined batch is answered by one write.
 
 #include "ringmta/server/server.h"
 
@@ -72,7 +73,6 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   session->accepted_turn = loop.io().counters().turns;
   session->transaction_at = Monotonic::never();
   loop.io().own(event.stream, token_of(slot));
-  loop.io().read(event.stream);
   ++counters.sessions_total;
   if (counters.sessions >= options.sessions_max) {
     session->refused = true;
@@ -94,11 +94,28 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   }
   ++counters.sessions;
   if (session->tls_first) {
+    loop.io().read(session->stream);
     begin_tls(*session);
     return;
   }
   not_greeted.push_back(*session);
-  if (options.timeouts.greeting_delay.count > 0) arm_timer(*session);
+  if (options.timeouts.greeting_delay.count == 0) return;  // greet_waiting() begins to read
+  if (begin_to_read(*session)) arm_timer(*session);
+}
+
+// Of a session in clear text that was not greeted yet. False: it was spoken in before, and is over.
+bool Server::Impl::begin_to_read(Session& session) {
+  session.reading = true;
+  if (!loop.io().has_unread(session.stream)) {
+    loop.io().read(session.stream);
+    return true;
+  }
+  session.waiting.unlink();
+  session.greeted = true;
+  session.machine.greet_refused(smtp::ServerSession::kSpokeEarly);
+  session.closing = true;
+  touch(session);
+  return false;
 }
 
 // The banner, for those that have waited for it; true: some will be due in the next turn.
@@ -113,6 +130,7 @@ bool Server::Impl::greet_waiting() {
       continue;
     }
     if (due > loop.now()) continue;
+    if (!session->reading && session->tls == nullptr && !begin_to_read(*session)) continue;
     session->waiting.unlink();
     session->greeted = true;
     session->machine.greet();

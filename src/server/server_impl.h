@@ -33,6 +33,7 @@ struct Server::Impl {
   void on_timer(Session& session);
   void touch(Session& session);  // flush() must look at it
   bool greet_waiting();
+  bool begin_to_read(Session& session);
   void flush(Session& session);
   void resume_if_possible(Session& session);
   void close(Session& session, ring::CloseMode mode);

@@ -74,6 +74,7 @@ struct Session {
   std::string sending;  // with the kernel
   bool send_in_flight = false;
 
+  bool reading = false;  // in clear text: octets of it can arrive by now
   bool greeted = false;
   bool refused = false;        // by a limit on sessions: not counted at the client table
   bool blocked = false;        // the machine waits for message_done(); reading is paused

@@ -53,7 +53,7 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
     switch (state_) {
       case State::silent:  // RFC 5321 4.3.1: the client waits for the greeting
         if (input.empty()) return step;
-        close_with("554 5.5.1 You spoke before the greeting");
+        close_with(kSpokeEarly);
         break;
       case State::turned_away:
       case State::command:

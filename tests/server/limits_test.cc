@@ -209,6 +209,24 @@ TEST_F(Limits, WhoTalksBeforeTheBannerIsRefused) {
   EXPECT_GE((world.now() - begun).count, 2'500);
 }
 
+// However the ring tells of it: the octets are there before the relay knows of the connection.
+TEST_F(Limits, WhoHasTalkedBeforeHeIsAcceptedIsRefusedWithoutADelayToo) {
+  start();
+  for (int i = 0; i < 20; ++i) {
+    io->pause_listening(ring::ListenerId{0});
+    Client& early = connect();
+    early.say("EHLO spam.example\r\nNOOP\r\n");
+    ASSERT_TRUE(run([&] { return early.connected && early.unsaid() == 0; }));
+    world.run_for(seconds(1));
+    io->resume_listening(ring::ListenerId{0});
+    ASSERT_TRUE(gone(early, seconds(5)));
+    ASSERT_EQ(early.heard, "554 5.5.1 You spoke before the greeting\r\n");
+  }
+  ASSERT_TRUE(run([&] { return server->idle(); }, seconds(5)));
+  EXPECT_EQ(server->counters().sessions_total, 20U);
+  greeted();
+}
+
 // ---- memory
 
 TEST_F(Limits, WithoutMemoryNoMessageBegins) {

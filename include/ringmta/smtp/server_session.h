@@ -85,6 +85,8 @@ class ServerSession final {
   static constexpr uint32_t kPendingMax = 8;
   static constexpr uint32_t kAuthLineMax = 12'288;  // octets of AUTH and its responses, CRLF
                                                     // included (RFC 4954 4)
+  // To whom has sent something before the greeting; the owner may have seen it without step().
+  static constexpr std::string_view kSpokeEarly = "554 5.5.1 You spoke before the greeting";
 
   enum class Action : uint8_t {
     more,     // all given octets are consumed; come back with more
