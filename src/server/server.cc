@@ -25,7 +25,8 @@ constexpr size_t kOutputKept = 4096;  // octets of memory kept for replies when 
 constexpr uint32_t kClear = 0;
 constexpr uint32_t kTlsFirst = 1;
 
-constexpr uint32_t kRefusals = 256;  // slots beyond sessions_max, for saying no in words
+constexpr uint32_t kRefusals =
+    256;  // slots of each shard beyond sessions_max, for saying no in words
 
 ring::Token token_of(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::server), slot);
@@ -74,11 +75,11 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   session->transaction_at = Monotonic::never();
   loop.io().own(event.stream, token_of(slot));
   ++counters.sessions_total;
-  if (counters.sessions >= options.sessions_max) {
-    session->refused = true;
+  const auto entered = clients.enter(peer, {options.sessions_max, options.sessions_per_client_max});
+  session->refused = entered != ClientTable::Answer::entered;
+  if (entered == ClientTable::Answer::too_many) {
     session->machine.greet_refused("421 4.3.2 Too many sessions, try again later");
-  } else if (!clients.enter(peer, options.sessions_per_client_max)) {
-    session->refused = true;
+  } else if (entered == ClientTable::Answer::too_many_of_client) {
     session->machine.greet_refused("421 4.7.0 Too many sessions from your address");
   }
   if (session->refused) {
@@ -335,6 +336,7 @@ Server::~Server() {
   if (impl_->auth_shared != nullptr) impl_->auth_shared->verifier.forget(&impl_->auth_inbox);
   impl_->sessions.for_each([this](Session& session, SlotHandle) {
     impl_->forget_login(session);
+    if (!session.refused) impl_->clients.leave(session.peer);
     session.dirty.unlink();
     session.waiting.unlink();
     session.yielding.unlink();

@@ -119,7 +119,7 @@ std::string text(const Plan& plan) {
   add(plan.rot > 0, fmt::format("{} octets rot{}", plan.rot, plan.rot_anywhere ? " anywhere" : ""));
   add(plan.dns_lies, "DNS lies");
   add(plan.storms > 0, fmt::format("{} storms", plan.storms));
-  add(plan.sessions_max > 0, fmt::format("{} sessions a shard", plan.sessions_max));
+  add(plan.sessions_max > 0, fmt::format("{} sessions", plan.sessions_max));
   add(plan.disk_max > 0, fmt::format("{} MiB of segments a shard", plan.disk_max >> 20));
   add(plan.dns_outage.count > 0, fmt::format("no DNS for {} s", plan.dns_outage.count / 1000));
   add(plan.mx_outage.count > 0, fmt::format("no hosts for {} s", plan.mx_outage.count / 1000));

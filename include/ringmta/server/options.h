@@ -57,7 +57,7 @@ struct ServerOptions {
   AuthOptions auth;
   ServerTimeouts timeouts;
   ServerTls tls;
-  uint32_t sessions_max = 20000;  // per shard; more: 421 4.3.2
+  uint32_t sessions_max = 20000;  // all shards together; more: 421 4.3.2
   uint32_t sessions_per_client_max =
       0;                       // per client address, all shards together; 0: any; more: 421 4.7.0
   std::string tenant_default;  // whom mail without a better owner belongs to
