@@ -14,6 +14,8 @@
 #include <algorithm>
 
 #include "ringmta/base/log.h"
+#include "ringmta/dns/name.h"
+#include "ringmta/smtp/grammar.h"
 #include "server_impl.h"
 
 namespace ringmta::server {
@@ -32,6 +34,32 @@ ring::Token token_of(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::server), slot);
 }
 
+// Takes the first label off.
+std::string_view take_label(std::string_view& domain) {
+  const std::string_view label = domain.substr(0, domain.find('.'));
+  domain.remove_prefix(std::min(domain.size(), label.size() + 1));
+  return label;
+}
+
+// A domain with octets above 127 is one if it has the form that delivery will ask for, label by
+// label: IDNA's mapping makes dots and ASCII of other characters ("b<U+FF0E>c" is asked for as
+// "b.c"), which whoever sees the address next may not.
+bool exists_in_idna(std::string_view domain) {
+  const Result<dns::Name> name = dns::mail_domain(domain);
+  if (!name) return false;
+  const std::string text = name->text();
+  std::string_view asked = text;
+  if (!smtp::is_domain(asked)) return false;
+  while (!domain.empty() && !asked.empty()) {
+    const std::string_view written = take_label(domain);
+    const std::string_view label = take_label(asked);
+    const bool high =
+        std::ranges::any_of(written, [](char c) { return static_cast<unsigned char>(c) > 127; });
+    if (high ? !label.starts_with("xn--") : !equals_ignoring_case(label, written)) return false;
+  }
+  return domain.empty() && asked.empty();
+}
+
 }  // namespace
 
 Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerOptions& the_options,
@@ -42,6 +70,7 @@ Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerO
       clients(the_clients),
       sessions(the_options.sessions_max + kRefusals),
       auth_inbox(the_loop) {
+  options.session.domain_exists_in_idna = exists_in_idna;
   side.reserve(4096);
   trace.reserve(4096);
 }
@@ -372,6 +401,7 @@ void Server::reload(const ServerOptions& options) {
   if (options.tls.client_roots_pem != mine.tls.client_roots_pem) ++impl_->client_roots;
   const uint32_t rules = mine.session.rules;
   mine = options;
+  mine.session.domain_exists_in_idna = exists_in_idna;
   mine.session.rules = rules + 1;  // each session's rights are looked at anew, at its next MAIL
   mine.sessions_max = sessions_max;
   mine.listeners = std::move(listeners);

@@ -60,6 +60,8 @@ struct ServerOptions {
   bool smtputf8 = true;
   bool eight_bit = true;
   bool dsn = true;
+  // Is this domain, which has octets above 127, one that can be asked for? Null: any that is UTF-8.
+  bool (*domain_exists_in_idna)(std::string_view domain) = nullptr;
   uint32_t rules = 0;  // number of the rules that ServerAccess came from; when it has changed, the
                        // next MAIL asks the owner (Action::sender) what they say now
 };
