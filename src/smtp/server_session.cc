@@ -66,10 +66,8 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
         if (!take_line(input, step)) return step;
         break;
       case State::data:
-        if (take_data(input, step)) return step;
-        break;
       case State::chunk:
-        if (take_chunk(input, step)) return step;
+        if (take_content(input, step)) return step;
         break;
       case State::chunk_swallowed:
         if (take_swallowed(input, step)) return step;

@@ -8,6 +8,7 @@ meant, to a next hop that writes down every octet it got; nothing smuggled may b
 import base64
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -285,6 +286,10 @@ def judge_deliveries(targets, of, played):
             stuffed = b"".join(b"." + line if line.startswith(b".") else line
                                for line in message.wire.splitlines(keepends=True)) + b".\r\n"
             check(not lenient.trouble(stuffed), f"sent by BDAT for {message.sender}: {lenient.trouble(stuffed)}")
+        if message.sender.startswith("content-without-a-header-section@"):
+            head = message.wire.partition(b"\r\n\r\n")[0].split(b"\r\n")
+            check(all(re.match(rb"[ \t]|(DKIM-Signature|Received|Date|Message-ID): ", line) for line in head)
+                  and head[-1].startswith(b"Message-ID: "), f"among the relay's own fields: {head}")
         if message.recipients != ["bob@sink.test"]:
             check(not any("smuggled" in one for one in message.recipients), f"smuggled: {message.recipients}")
     equal(got, wanted, f"messages at the next hop of the {of} relay, by sender")

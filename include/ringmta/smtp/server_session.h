@@ -25,8 +25,9 @@
 // nothing behind that end is read: the client may have meant another end. A command line that ends
 // in a bare LF or holds a control character is refused (500 5.5.2). What is done for the content's
 // sake: a BDAT message whose last line is not ended gets its CRLF (RFC 3030 2 lets a client leave
-// it out, DATA cannot carry such a message); a content that begins with white space gets an empty
-// line in front, or its first line would continue the last of our trace lines.
+// it out, DATA cannot carry such a message); a content that does not begin with a header section
+// gets an empty line in front, or its first line would be read as one of our trace lines or the
+// continuation of the last (first_line.h). Until that is decided the first octets are held.
 #pragma once
 
 #include <array>
@@ -37,6 +38,7 @@
 #include "ringmta/base/bytes.h"
 #include "ringmta/smtp/envelope.h"
 #include "ringmta/smtp/envelope_store.h"
+#include "ringmta/smtp/first_line.h"
 #include "ringmta/smtp/scan.h"
 
 namespace ringmta::smtp {
@@ -232,11 +234,13 @@ class ServerSession final {
   void on_data(std::string_view arguments);
   void on_chunk(std::string_view arguments);
   void begin_message(bool chunked);
+  bool take_content(std::string_view& input, Step& step);
+  bool hold_opening(std::string_view& input, Step& step);
+  bool take_held(Step& step);
   bool take_data(std::string_view& input, Step& step);
   bool take_chunk(std::string_view& input, Step& step);
   bool take_swallowed(std::string_view& input, Step& step);
   bool end_of_chunk(Step& step);
-  bool separated_from_trace(std::string_view input, Step& step);
   std::string_view verdict() const;  // on the content so far; empty: nothing is wrong with it
   void refuse_chunk(std::string_view text);
   void refuse_arrived();  // the reply to content read to its end
@@ -260,12 +264,15 @@ class ServerSession final {
   bool chunked_ = false;           // the message in arrival comes by BDAT
   bool chunk_last_ = false;
   bool chunks_failed_ = false;  // a BDAT was refused, and so are the others of its message
-  bool first_octet_ = false;    // of the content is next
+  bool opening_known_ = false;  // whether the content in arrival begins with a header section
   bool dot_again_ = false;      // the next octet of the chunk is a dot already told once
   bool line_too_long_ = false;  // the line in arrival; it is not kept
 
   HeaderFacts header_{};
   ContentScanner scanner_;
+  FirstLine first_line_;
+  std::string opening_;  // of the content, held until that was known
+  size_t opening_taken_ = 0;
   EnvelopeStore envelope_;
   std::string helo_;
   std::string line_;  // the beginning of a line that was cut
