@@ -102,7 +102,8 @@ constexpr Key kKeys[] = {
     {.section = "server.timeouts",
      .name = "idle",
      .kind = Duration{RINGMTA_AT(server.timeouts.idle), {1}, hours(24)},
-     .meaning = "Nothing arrives from the client: `421 4.4.2`. RFC 5321 wants five minutes."},
+     .meaning = "Neither a whole command nor any content arrives from the client: `421 4.4.2`. "
+                "RFC 5321 wants five minutes."},
     {.section = "server.timeouts",
      .name = "transaction",
      .kind = Duration{RINGMTA_AT(server.timeouts.transaction), {1}, hours(24)},

@@ -50,6 +50,9 @@ size_t Server::Impl::process(Session& session, Bytes data) {
     session.waiting.unlink();
     session.greeted = true;
   }
+  // Who sends a command octet by octet is as idle as who sends none (RFC 5321 4.5.3.2.7).
+  const bool content = session.machine.reading_content();
+  const uint32_t lines = session.machine.lines();
   size_t used = 0;
   bool more = true;
   while (more) {
@@ -101,6 +104,7 @@ size_t Server::Impl::process(Session& session, Bytes data) {
         break;
     }
   }
+  if (session.machine.lines() != lines || (content && used > 0)) session.active_at = loop.now();
   // What is still open goes on in a later receive: its views end with this one.
   if (!pieces.empty()) gather_pieces(session);
   if (!session.machine.in_transaction()) {

@@ -173,11 +173,11 @@ bool Server::Impl::greet_waiting() {
 
 void Server::Impl::on_received(Session& session, Bytes data) {
   if (session.closing || session.stream_closed) return;
-  session.active_at = loop.now();
   if (session.paused()) {
     loop.io().pause(session.stream, data);
     return;
   }
+  if (session.handshaking()) session.active_at = loop.now();  // which has a time of its own
   take_input(session, data);
   touch(session);
 }

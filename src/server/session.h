@@ -90,7 +90,7 @@ struct Session {
   uint32_t roots = 0;                 // Impl::client_roots when TLS began
   bool goodbye_said = false;          // close_notify
 
-  Monotonic active_at{};  // something arrived, or a reply left
+  Monotonic active_at{};  // a whole command or some content arrived, or a reply left
   uint64_t accepted_turn = 0;
   uint32_t transaction = 0;    // the machine's number of the one that transaction_at is about
   Monotonic transaction_at{};  // MAIL; never(): none open

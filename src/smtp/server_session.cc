@@ -237,9 +237,10 @@ void ServerSession::drop_arriving() {
   arriving_ = false;
 }
 
-bool ServerSession::in_transaction() const {
-  return mail_given_ || state_ == State::data || state_ == State::chunk ||
-         state_ == State::chunk_swallowed;
+bool ServerSession::in_transaction() const { return mail_given_ || reading_content(); }
+
+bool ServerSession::reading_content() const {
+  return state_ == State::data || state_ == State::chunk || state_ == State::chunk_swallowed;
 }
 
 void ServerSession::end(std::string_view text) {

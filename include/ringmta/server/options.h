@@ -16,7 +16,7 @@
 namespace ringmta::server {
 
 struct ServerTimeouts {
-  Milliseconds idle = minutes(5);          // nothing arrives: 421 4.4.2
+  Milliseconds idle = minutes(5);          // no whole command, no content arrives: 421 4.4.2
   Milliseconds transaction = minutes(30);  // from MAIL to the end of the content: 421 4.4.2
   Milliseconds reply =
       minutes(5);  // the client does not take our replies: the connection is dropped

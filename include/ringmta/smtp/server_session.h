@@ -168,6 +168,8 @@ class ServerSession final {
   bool esmtp() const { return esmtp_; }                      // EHLO rather than HELO
   uint64_t declared_size() const { return declared_size_; }  // SIZE=, 0 when absent
   bool in_content() const { return arriving_; }  // between message_begin and its end or abort
+  bool reading_content() const;                  // the next octets are content, be it a refused one
+  uint32_t lines() const { return commands_; }   // command lines (and responses) taken as a whole
   bool in_transaction() const;                   // between MAIL and its end
   uint32_t transactions() const { return transactions_; }  // MAIL commands that were accepted
   uint32_t pending() const { return pending_count_; }
