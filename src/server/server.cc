@@ -248,6 +248,25 @@ void Server::Impl::end(Session& session, std::string_view reply_line) {
   touch(session);
 }
 
+// At once, but not without a word to whom one can be said: that send has the time which the ring
+// gives a stream to close. Behind replies that the client has not taken, or that wait for the disk,
+// nothing can.
+void Server::Impl::cut_off(Session& session) {
+  const bool can_be_told = !session.closing && !session.handshaking() && !session.send_in_flight;
+  if (can_be_told) {
+    end(session, shutting_down());
+    session.machine.take_output(session.output);
+    if (session.tls == nullptr) {
+      send_next(session);
+    } else {
+      seal(session);
+      say_goodbye(session);
+    }
+  }
+  close(session,
+        can_be_told && session.send_in_flight ? ring::CloseMode::graceful : ring::CloseMode::abort);
+}
+
 std::string Server::Impl::shutting_down() const {
   return fmt::format("421 4.3.2 {} Service is shutting down", options.session.hostname);
 }
@@ -478,8 +497,7 @@ void Server::stop() {
 }
 
 void Server::abort_all() {
-  impl_->sessions.for_each(
-      [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
+  impl_->sessions.for_each([this](Session& session, SlotHandle) { impl_->cut_off(session); });
 }
 
 bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing.waiting() == 0; }

@@ -38,6 +38,7 @@ struct Server::Impl {
   void resume_if_possible(Session& session);
   void close(Session& session, ring::CloseMode mode);
   void end(Session& session, std::string_view reply);
+  void cut_off(Session& session);
   void send_next(Session& session);
   std::string shutting_down() const;
   void arm_timer(Session& session);

@@ -89,6 +89,7 @@ class ClientTable final {
   uint32_t total() const { return total_.load(std::memory_order_relaxed); }
 
  private:
+  static bool count(std::atomic<uint32_t>& counter, uint32_t limit);
   size_t bucket(const SocketAddress& client) const;
 
   const uint64_t secret_;
@@ -125,7 +126,7 @@ class Server final {
   void on_own_failed(void* self, void (*failed)(void* self, uint64_t tag));
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
-  void abort_all();
+  void abort_all();   // ends them, too: 421 4.3.2 where that can be said
   bool idle() const;  // no sessions are left
 
   // Called for each message that was committed, before its 250: the queue takes it over.
