@@ -119,7 +119,7 @@ void print_meaning(const config::Settings& s, std::ostream& out) {
         }));
   }
   row("relays for", listed(s.server.relay_networks, [](const Network& n) { return n.text(); }));
-  row("limits", fmt::format("messages of {}, {} recipients each, {} sessions a shard",
+  row("limits", fmt::format("messages of {}, {} recipients each, {} sessions",
                             format_size(s.server.session.message_size_max),
                             s.server.session.recipients_max, s.server.sessions_max));
   row("spool", spool_text(s));

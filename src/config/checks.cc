@@ -129,7 +129,8 @@ void Checks::sockets() {
               "[ring] streams_max has room for {}: set it to {}",
               s.server.sessions_max, s.client.connections_max, wanted, s.io.streams_max, wanted));
   }
-  const uint64_t files = wanted * s.shards + open_files_besides(machine_);
+  const uint64_t files = s.server.sessions_max + uint64_t{s.client.connections_max} * s.shards +
+                         open_files_besides(machine_);
   if (machine_.open_files_max != 0 && files > machine_.open_files_max) {
     Settings shared = s;
     share_out_open_files(shared, machine_);

@@ -41,19 +41,21 @@ uint64_t open_files_besides(const Machine& machine) {
 
 void share_out_open_files(Settings& settings, const Machine& machine) {
   if (machine.open_files_max == 0) return;
-  const uint64_t share = (machine.open_files_max - open_files_besides(machine)) / settings.shards;
-  uint32_t& in = settings.server.sessions_max;
-  uint32_t& out = settings.client.connections_max;
-  if (uint64_t{in} + out <= share) return;
+  const uint64_t shards = settings.shards;
+  const uint64_t share = (machine.open_files_max - open_files_besides(machine)) / shards;
+  uint32_t& in = settings.server.sessions_max;      // of all shards together
+  uint32_t& out = settings.client.connections_max;  // of each
+  if (in + out * shards <= share * shards) return;
   // Questions to the DNS are short; connections carry many messages, sessions often one.
   const auto dns = static_cast<uint32_t>(
       std::clamp<uint64_t>(share / 16, std::min<uint64_t>(4, share / 2), share / 2));
   settings.io.datagrams_max = std::min(settings.io.datagrams_max, std::max(1U, dns));
-  const auto streams = static_cast<uint32_t>(std::max<uint64_t>(2, share - dns));
-  const uint32_t least_out = std::min(out, std::max(1U, streams / 4));
-  in = std::min(in, streams - least_out);
-  out = std::min(out, streams - in);
-  settings.io.streams_max = std::min(settings.io.streams_max, streams);
+  const uint64_t streams = std::max<uint64_t>(2, share - dns);
+  const auto least_out = static_cast<uint32_t>(std::clamp<uint64_t>(streams / 4, 1, out));
+  in = static_cast<uint32_t>(std::min<uint64_t>(in, (streams - least_out) * shards));
+  out = static_cast<uint32_t>(std::min<uint64_t>(out, streams - (in + shards - 1) / shards));
+  // One shard may have all of the sessions.
+  settings.io.streams_max = std::min(settings.io.streams_max, in + out);
 }
 
 uint64_t memory_at_limits(const Settings& settings) {

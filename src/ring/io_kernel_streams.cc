@@ -249,6 +249,14 @@ void Io::read(StreamId id) {
   if (!stream->connecting) impl_->arm_receive(*stream);
 }
 
+bool Io::has_unread(StreamId id) const {
+  const Stream* stream = impl_->stream(id);
+  if (stream == nullptr || stream->closing) return false;
+  RINGMTA_ASSERT(!stream->receiving);
+  char octet = 0;
+  return ::recv(stream->fd, &octet, sizeof octet, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void Io::pause(StreamId id, Bytes unread) {
   Stream* stream = impl_->stream(id);
   if (stream == nullptr || stream->closing) return;

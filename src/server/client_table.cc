@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sessions per client address, counted over all shards without a lock: a fixed table of atomics,
-// so that an attacker with many addresses cannot make it grow.
+// Sessions in all and per client address, counted over all shards without a lock: a fixed table of
+// atomics, so that an attacker with many addresses cannot make it grow.
 
 #include <netinet/in.h>
 #include <sys/random.h>
@@ -45,16 +45,27 @@ size_t ClientTable::bucket(const SocketAddress& client) const {
   return (mixed(mixed(network ^ secret_) + secret_)) % kBuckets;
 }
 
-bool ClientTable::enter(const SocketAddress& client, uint32_t limit) {
-  std::atomic<uint32_t>& count = counts_[bucket(client)];
-  const uint32_t before = count.fetch_add(1, std::memory_order_relaxed);
-  if (limit == 0 || before < limit) return true;
-  count.fetch_sub(1, std::memory_order_relaxed);
+// Never lets more in than the limit, not for a moment either: of two shards that meet at the last
+// place, both may be refused.
+bool ClientTable::count(std::atomic<uint32_t>& counter, uint32_t limit) {
+  const uint32_t before = counter.fetch_add(1, std::memory_order_relaxed);
+  if (before < limit) return true;
+  counter.fetch_sub(1, std::memory_order_relaxed);
   return false;
+}
+
+ClientTable::Answer ClientTable::enter(const SocketAddress& client, const Limits& limits) {
+  if (!count(total_, limits.sessions_max)) return Answer::too_many;
+  const uint32_t of_client =
+      limits.sessions_per_client_max == 0 ? UINT32_MAX : limits.sessions_per_client_max;
+  if (count(counts_[bucket(client)], of_client)) return Answer::entered;
+  total_.fetch_sub(1, std::memory_order_relaxed);
+  return Answer::too_many_of_client;
 }
 
 void ClientTable::leave(const SocketAddress& client) {
   counts_[bucket(client)].fetch_sub(1, std::memory_order_relaxed);
+  total_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace ringmta::server

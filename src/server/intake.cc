@@ -20,8 +20,11 @@ constexpr std::string_view kSignFailed =
     "451 4.7.5 The message could not be signed, try again later";
 constexpr std::string_view kUnsignable = "554 5.6.0 The header is too large to be signed";
 
-constexpr size_t kBacklogMax = 32'768;    // octets of replies that a client may leave untaken
-constexpr size_t kCommandsAtOnce = 4096;  // octets of commands between two looks at the backlog
+// Octets of replies that a client may leave untaken, and of commands between two looks at them (a
+// HELP of six octets is answered by two hundred): what a deaf client costs, twice, since as much
+// may be on its way.
+constexpr size_t kBacklogMax = 8'192;
+constexpr size_t kCommandsAtOnce = 1024;
 
 // Which message of which session: slot and generation as in a Token, and a sequence number above.
 uint64_t tag_of(const Session& session, uint32_t sequence) {
@@ -50,6 +53,9 @@ size_t Server::Impl::process(Session& session, Bytes data) {
     session.waiting.unlink();
     session.greeted = true;
   }
+  // Who sends a command octet by octet is as idle as who sends none (RFC 5321 4.5.3.2.7).
+  const bool content = session.machine.reading_content();
+  const uint32_t lines = session.machine.lines();
   size_t used = 0;
   bool more = true;
   while (more) {
@@ -101,6 +107,7 @@ size_t Server::Impl::process(Session& session, Bytes data) {
         break;
     }
   }
+  if (session.machine.lines() != lines || (content && used > 0)) session.active_at = loop.now();
   // What is still open goes on in a later receive: its views end with this one.
   if (!pieces.empty()) gather_pieces(session);
   if (!session.machine.in_transaction()) {

@@ -3,8 +3,9 @@
 // by the protocol machine; what is stored by intake.cc.
 //
 // A session is greeted one turn after it was accepted (or later, greeting_delay): whoever has sent
-// something by then did not wait for the banner, and is refused. Replies leave once per turn, so a
-// pipelined batch is answered by one write.
+// something by then did not wait for the banner, and is refused. Whether he has is asked of the
+// socket before the first receive: what a receive has taken, the ring may tell of a turn too late.
+// Replies leave once per turn, so a pipelined batch is answered by one write.
 
 #include "ringmta/server/server.h"
 
@@ -13,6 +14,8 @@
 #include <algorithm>
 
 #include "ringmta/base/log.h"
+#include "ringmta/dns/name.h"
+#include "ringmta/smtp/grammar.h"
 #include "server_impl.h"
 
 namespace ringmta::server {
@@ -24,10 +27,37 @@ constexpr size_t kOutputKept = 4096;  // octets of memory kept for replies when 
 constexpr uint32_t kClear = 0;
 constexpr uint32_t kTlsFirst = 1;
 
-constexpr uint32_t kRefusals = 256;  // slots beyond sessions_max, for saying no in words
+constexpr uint32_t kRefusals =
+    256;  // slots of each shard beyond sessions_max, for saying no in words
 
 ring::Token token_of(SlotHandle slot) {
   return ring::Token::make(shard::kind(shard::Owner::server), slot);
+}
+
+// Takes the first label off.
+std::string_view take_label(std::string_view& domain) {
+  const std::string_view label = domain.substr(0, domain.find('.'));
+  domain.remove_prefix(std::min(domain.size(), label.size() + 1));
+  return label;
+}
+
+// A domain with octets above 127 is one if it has the form that delivery will ask for, label by
+// label: IDNA's mapping makes dots and ASCII of other characters ("b<U+FF0E>c" is asked for as
+// "b.c"), which whoever sees the address next may not.
+bool exists_in_idna(std::string_view domain) {
+  const Result<dns::Name> name = dns::mail_domain(domain);
+  if (!name) return false;
+  const std::string text = name->text();
+  std::string_view asked = text;
+  if (!smtp::is_domain(asked)) return false;
+  while (!domain.empty() && !asked.empty()) {
+    const std::string_view written = take_label(domain);
+    const std::string_view label = take_label(asked);
+    const bool high =
+        std::ranges::any_of(written, [](char c) { return static_cast<unsigned char>(c) > 127; });
+    if (high ? !label.starts_with("xn--") : !equals_ignoring_case(label, written)) return false;
+  }
+  return domain.empty() && asked.empty();
 }
 
 }  // namespace
@@ -40,6 +70,7 @@ Server::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const ServerO
       clients(the_clients),
       sessions(the_options.sessions_max + kRefusals),
       auth_inbox(the_loop) {
+  options.session.domain_exists_in_idna = exists_in_idna;
   side.reserve(4096);
   trace.reserve(4096);
 }
@@ -72,13 +103,12 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   session->accepted_turn = loop.io().counters().turns;
   session->transaction_at = Monotonic::never();
   loop.io().own(event.stream, token_of(slot));
-  loop.io().read(event.stream);
   ++counters.sessions_total;
-  if (counters.sessions >= options.sessions_max) {
-    session->refused = true;
+  const auto entered = clients.enter(peer, {options.sessions_max, options.sessions_per_client_max});
+  session->refused = entered != ClientTable::Answer::entered;
+  if (entered == ClientTable::Answer::too_many) {
     session->machine.greet_refused("421 4.3.2 Too many sessions, try again later");
-  } else if (!clients.enter(peer, options.sessions_per_client_max)) {
-    session->refused = true;
+  } else if (entered == ClientTable::Answer::too_many_of_client) {
     session->machine.greet_refused("421 4.7.0 Too many sessions from your address");
   }
   if (session->refused) {
@@ -94,11 +124,28 @@ void Server::Impl::on_accepted(const ring::Event& event) {
   }
   ++counters.sessions;
   if (session->tls_first) {
+    loop.io().read(session->stream);
     begin_tls(*session);
     return;
   }
   not_greeted.push_back(*session);
-  if (options.timeouts.greeting_delay.count > 0) arm_timer(*session);
+  if (options.timeouts.greeting_delay.count == 0) return;  // greet_waiting() begins to read
+  if (begin_to_read(*session)) arm_timer(*session);
+}
+
+// Of a session in clear text that was not greeted yet. False: it was spoken in before, and is over.
+bool Server::Impl::begin_to_read(Session& session) {
+  session.reading = true;
+  if (!loop.io().has_unread(session.stream)) {
+    loop.io().read(session.stream);
+    return true;
+  }
+  session.waiting.unlink();
+  session.greeted = true;
+  session.machine.greet_refused(smtp::ServerSession::kSpokeEarly);
+  session.closing = true;
+  touch(session);
+  return false;
 }
 
 // The banner, for those that have waited for it; true: some will be due in the next turn.
@@ -113,6 +160,7 @@ bool Server::Impl::greet_waiting() {
       continue;
     }
     if (due > loop.now()) continue;
+    if (!session->reading && session->tls == nullptr && !begin_to_read(*session)) continue;
     session->waiting.unlink();
     session->greeted = true;
     session->machine.greet();
@@ -125,11 +173,11 @@ bool Server::Impl::greet_waiting() {
 
 void Server::Impl::on_received(Session& session, Bytes data) {
   if (session.closing || session.stream_closed) return;
-  session.active_at = loop.now();
   if (session.paused()) {
     loop.io().pause(session.stream, data);
     return;
   }
+  if (session.handshaking()) session.active_at = loop.now();  // which has a time of its own
   take_input(session, data);
   touch(session);
 }
@@ -198,6 +246,25 @@ void Server::Impl::end(Session& session, std::string_view reply_line) {
   if (!session.paused()) loop.io().pause(session.stream);
   session.blocked = true;
   touch(session);
+}
+
+// At once, but not without a word to whom one can be said: that send has the time which the ring
+// gives a stream to close. Behind replies that the client has not taken, or that wait for the disk,
+// nothing can.
+void Server::Impl::cut_off(Session& session) {
+  const bool can_be_told = !session.closing && !session.handshaking() && !session.send_in_flight;
+  if (can_be_told) {
+    end(session, shutting_down());
+    session.machine.take_output(session.output);
+    if (session.tls == nullptr) {
+      send_next(session);
+    } else {
+      seal(session);
+      say_goodbye(session);
+    }
+  }
+  close(session,
+        can_be_told && session.send_in_flight ? ring::CloseMode::graceful : ring::CloseMode::abort);
 }
 
 std::string Server::Impl::shutting_down() const {
@@ -317,6 +384,7 @@ Server::~Server() {
   if (impl_->auth_shared != nullptr) impl_->auth_shared->verifier.forget(&impl_->auth_inbox);
   impl_->sessions.for_each([this](Session& session, SlotHandle) {
     impl_->forget_login(session);
+    if (!session.refused) impl_->clients.leave(session.peer);
     session.dirty.unlink();
     session.waiting.unlink();
     session.yielding.unlink();
@@ -352,6 +420,7 @@ void Server::reload(const ServerOptions& options) {
   if (options.tls.client_roots_pem != mine.tls.client_roots_pem) ++impl_->client_roots;
   const uint32_t rules = mine.session.rules;
   mine = options;
+  mine.session.domain_exists_in_idna = exists_in_idna;
   mine.session.rules = rules + 1;  // each session's rights are looked at anew, at its next MAIL
   mine.sessions_max = sessions_max;
   mine.listeners = std::move(listeners);
@@ -428,8 +497,7 @@ void Server::stop() {
 }
 
 void Server::abort_all() {
-  impl_->sessions.for_each(
-      [this](Session& session, SlotHandle) { impl_->close(session, ring::CloseMode::abort); });
+  impl_->sessions.for_each([this](Session& session, SlotHandle) { impl_->cut_off(session); });
 }
 
 bool Server::idle() const { return impl_->sessions.size() == 0 && impl_->signing.waiting() == 0; }

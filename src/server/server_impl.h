@@ -33,10 +33,12 @@ struct Server::Impl {
   void on_timer(Session& session);
   void touch(Session& session);  // flush() must look at it
   bool greet_waiting();
+  bool begin_to_read(Session& session);
   void flush(Session& session);
   void resume_if_possible(Session& session);
   void close(Session& session, ring::CloseMode mode);
   void end(Session& session, std::string_view reply);
+  void cut_off(Session& session);
   void send_next(Session& session);
   std::string shutting_down() const;
   void arm_timer(Session& session);

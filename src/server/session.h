@@ -74,6 +74,7 @@ struct Session {
   std::string sending;  // with the kernel
   bool send_in_flight = false;
 
+  bool reading = false;  // in clear text: octets of it can arrive by now
   bool greeted = false;
   bool refused = false;        // by a limit on sessions: not counted at the client table
   bool blocked = false;        // the machine waits for message_done(); reading is paused
@@ -89,7 +90,7 @@ struct Session {
   uint32_t roots = 0;                 // Impl::client_roots when TLS began
   bool goodbye_said = false;          // close_notify
 
-  Monotonic active_at{};  // something arrived, or a reply left
+  Monotonic active_at{};  // a whole command or some content arrived, or a reply left
   uint64_t accepted_turn = 0;
   uint32_t transaction = 0;    // the machine's number of the one that transaction_at is about
   Monotonic transaction_at{};  // MAIL; never(): none open

@@ -178,6 +178,13 @@ void Io::read(StreamId id) {
   impl_->make_ready(*stream);
 }
 
+bool Io::has_unread(StreamId id) const {
+  Stream* stream = impl_->stream(id);
+  if (stream == nullptr || stream->closing) return false;
+  RINGMTA_ASSERT(!stream->wants_receive);
+  return !stream->mine().arrived.empty();
+}
+
 void Io::pause(StreamId id, Bytes unread) {
   Stream* stream = impl_->stream(id);
   if (stream == nullptr || stream->closing) return;

@@ -132,12 +132,25 @@ struct Reader {
   }
 };
 
+// C1 controls and the separators of lines and paragraphs: terminals and other software take them
+// for controls and line ends. `text` is UTF-8.
+bool has_unicode_control(std::string_view text) {
+  for (size_t at = text.find('\xC2'); at != std::string_view::npos;
+       at = text.find('\xC2', at + 1)) {
+    if (static_cast<unsigned char>(text[at + 1]) < 0xA0) return true;
+  }
+  return text.find("\u2028") != std::string_view::npos ||
+         text.find("\u2029") != std::string_view::npos;
+}
+
 void judge(Mailbox& found, uint8_t seen, size_t path_octets) {
   if (found.domain.size() > kDomainMax || path_octets > kPathMax) {
     found.fault = AddressFault::too_long;
   }
   found.eight_bit = (seen & kHigh) != 0;
-  if (found.eight_bit && !is_utf8(found.address)) found.fault = AddressFault::syntax;
+  if (found.eight_bit && (!is_utf8(found.address) || has_unicode_control(found.address))) {
+    found.fault = AddressFault::syntax;
+  }
 }
 
 // Where a path that is not one ends, so that what follows it may still be looked at: at the first

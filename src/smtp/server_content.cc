@@ -6,6 +6,9 @@
 // the last octet of one piece and the first of the next), which is dot-stuffing without a copy; its
 // closing text is added at the end.
 //
+// The first octets of a content are held for as long as nobody can tell whether they are a header
+// field: within one receive that takes no copy, and a first line without a colon is over soon.
+//
 // What is wrong with a content is judged as soon as it is seen, so that the owner can drop what it
 // has, but said when all of it has been read: the reply is then the same however the content was
 // cut by the network. A refused BDAT has its octets read too, and every further BDAT of the message
@@ -63,7 +66,10 @@ void ServerSession::begin_message(bool chunked) {
   scanner_.start(chunked ? Framing::counted : Framing::dots, options_.text_line_length_max);
   refusal_.clear();
   chunked_ = chunked;
-  first_octet_ = true;
+  first_line_.start(chunked ? Framing::counted : Framing::dots);
+  opening_.clear();
+  opening_taken_ = 0;
+  opening_known_ = false;
   dot_again_ = false;
   begin_due_ = true;
 }
@@ -156,20 +162,58 @@ void ServerSession::refuse_arrived() {
   end_transaction();
 }
 
-// Our trace lines stand in front of the content: white space at its beginning would continue the
-// last of them (RFC 5322 2.2.3). True: an empty line is told first.
-bool ServerSession::separated_from_trace(std::string_view input, Step& step) {
-  const bool first = first_octet_;
-  first_octet_ = false;
-  if (!first || !arriving_ || (input.front() != ' ' && input.front() != '\t')) return false;
+bool ServerSession::take_content(std::string_view& input, Step& step) {
+  if (!opening_known_) return hold_opening(input, step);
+  if (opening_taken_ < opening_.size()) return take_held(step);
+  return state_ == State::data ? take_data(input, step) : take_chunk(input, step);
+}
+
+// Our trace lines stand in front of the content: an empty line is told first where it does not
+// begin with a header section of its own.
+bool ServerSession::hold_opening(std::string_view& input, Step& step) {
+  using Verdict = FirstLine::Verdict;
+  std::string_view given = input;
+  if (state_ == State::chunk) {
+    given = input.substr(0, static_cast<size_t>(std::min<uint64_t>(chunk_left_, input.size())));
+  }
+  Verdict verdict = arriving_ ? first_line_.look(given) : Verdict::header;
+  const bool chunk_over = state_ == State::chunk && chunk_left_ == given.size();
+  if (verdict == Verdict::undecided && chunk_over && chunk_last_) verdict = first_line_.finish();
+  if (verdict == Verdict::undecided) {
+    opening_.append(given);
+    input.remove_prefix(given.size());
+    step.consumed += given.size();
+    if (state_ == State::chunk) chunk_left_ -= given.size();
+    return !chunk_over || end_of_chunk(step);
+  }
+  opening_known_ = true;
+  if (verdict == Verdict::header) return false;
   scanner_.skip_header();
   step.action = Action::body;
   step.body = "\r\n";
   return true;
 }
 
+// What was held, as if it came now.
+bool ServerSession::take_held(Step& step) {
+  std::string_view held = std::string_view(opening_).substr(opening_taken_);
+  Step part;
+  bool told = false;
+  if (state_ == State::data) {
+    told = take_data(held, part);
+  } else {
+    chunk_left_ += held.size();
+    told = take_chunk(held, part);
+    chunk_left_ -= held.size();
+  }
+  opening_taken_ = opening_.size() - held.size();
+  step.action = part.action;
+  step.body = part.body;
+  return told;
+}
+
 bool ServerSession::take_data(std::string_view& input, Step& step) {
-  if (input.empty() || separated_from_trace(input, step)) return true;
+  if (input.empty()) return true;
   const ContentScanner::Step scanned = scanner_.scan(input);
   const std::string_view piece = input.substr(0, scanned.consumed);
   input.remove_prefix(scanned.consumed);
@@ -189,7 +233,7 @@ bool ServerSession::take_data(std::string_view& input, Step& step) {
 
 bool ServerSession::take_chunk(std::string_view& input, Step& step) {
   if (chunk_left_ == 0) return end_of_chunk(step);
-  if (input.empty() || separated_from_trace(input, step)) return true;
+  if (input.empty()) return true;
   const std::string_view chunk =
       input.substr(0, static_cast<size_t>(std::min<uint64_t>(chunk_left_, input.size())));
   const size_t known = dot_again_ ? 1 : 0;

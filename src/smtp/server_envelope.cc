@@ -9,6 +9,8 @@
 // Which reply for what (RFC 5321 4.2.3 and 4.5.3.1.10): 501 for a command that is not built right
 // and for what is too long, 553 for an address the grammar does not know, 555 for a parameter that
 // was not offered.
+#include <algorithm>
+
 #include "ringmta/base/assert.h"
 #include "ringmta/base/bytes.h"
 #include "ringmta/smtp/grammar.h"
@@ -34,6 +36,13 @@ bool take_word(std::string_view& text, std::string_view word) {
   text.remove_prefix(word.size());
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   return true;
+}
+
+// Is this a domain that the DNS can be asked for? In ASCII the grammar says so.
+bool can_be_asked_for(std::string_view domain, const ServerOptions& options) {
+  const auto high = [](char c) { return static_cast<unsigned char>(c) > 127; };
+  return options.domain_exists_in_idna == nullptr || std::ranges::none_of(domain, high) ||
+         options.domain_exists_in_idna(domain);
 }
 
 struct MailFacts {
@@ -153,6 +162,9 @@ void ServerSession::on_mail(std::string_view arguments) {
       });
   if (!problem.empty()) return refuse(problem);
   if (sender.eight_bit && !facts.envelope.utf8) return refuse(kNeedsUtf8);
+  if (sender.eight_bit && !can_be_asked_for(sender.domain, options_)) {
+    return refuse("553 5.1.7 The domain of the sender is none that IDNA (RFC 5891) knows");
+  }
   if (options_.message_size_max != 0 && facts.size > options_.message_size_max) {
     return refuse("552 5.3.4 The message is larger than this host takes");
   }
@@ -211,6 +223,9 @@ void ServerSession::on_recipient(std::string_view arguments) {
       });
   if (!problem.empty()) return refuse(problem);
   if (mailbox.eight_bit && !utf8) return refuse(kNeedsUtf8);
+  if (mailbox.eight_bit && !can_be_asked_for(mailbox.domain, options_)) {
+    return refuse("553 5.1.3 The domain of the recipient is none that IDNA (RFC 5891) knows");
+  }
   if (!access_.relay_allowed) return refuse("550 5.7.1 Relaying is not permitted to you");
   if (options_.recipients_max != 0 && envelope_.recipients() >= options_.recipients_max) {
     return reply("452 4.5.3 Too many recipients; send the others another copy");

@@ -53,7 +53,7 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
     switch (state_) {
       case State::silent:  // RFC 5321 4.3.1: the client waits for the greeting
         if (input.empty()) return step;
-        close_with("554 5.5.1 You spoke before the greeting");
+        close_with(kSpokeEarly);
         break;
       case State::turned_away:
       case State::command:
@@ -66,10 +66,8 @@ ServerSession::Step ServerSession::step(Bytes bytes) {
         if (!take_line(input, step)) return step;
         break;
       case State::data:
-        if (take_data(input, step)) return step;
-        break;
       case State::chunk:
-        if (take_chunk(input, step)) return step;
+        if (take_content(input, step)) return step;
         break;
       case State::chunk_swallowed:
         if (take_swallowed(input, step)) return step;
@@ -239,9 +237,10 @@ void ServerSession::drop_arriving() {
   arriving_ = false;
 }
 
-bool ServerSession::in_transaction() const {
-  return mail_given_ || state_ == State::data || state_ == State::chunk ||
-         state_ == State::chunk_swallowed;
+bool ServerSession::in_transaction() const { return mail_given_ || reading_content(); }
+
+bool ServerSession::reading_content() const {
+  return state_ == State::data || state_ == State::chunk || state_ == State::chunk_swallowed;
 }
 
 void ServerSession::end(std::string_view text) {

@@ -8,7 +8,9 @@ meant, to a next hop that writes down every octet it got; nothing smuggled may b
 import base64
 import os
 import pathlib
+import re
 import select
+import signal
 import socket
 import ssl
 import sys
@@ -284,10 +286,14 @@ def judge_deliveries(targets, of, played):
             stuffed = b"".join(b"." + line if line.startswith(b".") else line
                                for line in message.wire.splitlines(keepends=True)) + b".\r\n"
             check(not lenient.trouble(stuffed), f"sent by BDAT for {message.sender}: {lenient.trouble(stuffed)}")
+        if message.sender.startswith("content-without-a-header-section@"):
+            head = message.wire.partition(b"\r\n\r\n")[0].split(b"\r\n")
+            check(all(re.match(rb"[ \t]|(DKIM-Signature|Received|Date|Message-ID): ", line) for line in head)
+                  and head[-1].startswith(b"Message-ID: "), f"among the relay's own fields: {head}")
         if message.recipients != ["bob@sink.test"]:
             check(not any("smuggled" in one for one in message.recipients), f"smuggled: {message.recipients}")
     equal(got, wanted, f"messages at the next hop of the {of} relay, by sender")
-    check(not any("smuggled" in event["sender"] + event["recipient"] for event in relay.events()),
+    check(not any("smuggled" in event.get("sender", "") + event.get("recipient", "") for event in relay.events()),
           "a smuggled envelope is among the events")
     for line in relay.events_file.read_bytes().split(b"\n"):
         check(all(octet >= 0x20 and octet != 0x7F for octet in line), f"a control in an event: {line!r}")
@@ -295,6 +301,24 @@ def judge_deliveries(targets, of, played):
     check(b"\x1b" not in log.replace(b"\x1b[", b"") and b"\0" not in log, "a control in the log")
     check(PASSWORD.encode() not in log and base64.b64encode(b"\0ann\0" + PASSWORD.encode()) not in log,
           "a password in the log")
+
+
+def talk_before_the_accept(targets):
+    """Octets that are there before the relay can know of their connection, while it stands still: 554, each time."""
+    pid = targets.relays["open"].process.pid()
+    for _ in range(20):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            tasks = pathlib.Path(f"/proc/{pid}/task")
+            until(lambda: all(" T " in (task / "stat").read_text().rpartition(")")[2][:3]
+                              for task in tasks.iterdir()), "all threads of the relay stand still")
+            line = Line(targets.ports["plain"], None)
+            line.send(b"EHLO x\r\nNOOP\r\n")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        equal(line.reply(), b"554 5.5.1 You spoke before the greeting\r\n", "the first reply")
+        line.closed()
+        line.socket.close()
 
 
 def resident_kib(process):
@@ -306,7 +330,7 @@ def main():
     wanted = sys.argv[1:]
     found = [case for case in cases.read_all(HERE / "in") if not wanted or case.name.startswith(tuple(wanted))]
     print("TAP version 13")
-    print(f"1..{len(found) + 3}", flush=True)
+    print(f"1..{len(found) + 4}", flush=True)
     lab = Lab()
     bad = []
 
@@ -328,7 +352,8 @@ def main():
         for number, case in enumerate(found, 1):
             played[targets.of(case)].append(case)
             report(number, f"{case.file[:-7]}: {case.name}", lambda case=case: Play(case, targets).run())
-        for offset, of in enumerate(("open", "strict"), 1):
+        report(len(found) + 1, "who talks before he is accepted is refused", lambda: talk_before_the_accept(targets))
+        for offset, of in enumerate(("open", "strict"), 2):
             report(len(found) + offset, f"what the {of} relay passed on",
                    lambda of=of: judge_deliveries(targets, of, played[of]))
 
@@ -336,7 +361,7 @@ def main():
             for relay in targets.relays.values():
                 relay.wait_for_total("server", "sessions", 0)
                 equal(relay.process.stop(), 0, "the relay's exit status")
-        report(len(found) + 3, "no session is left and the relays end well", nothing_left)
+        report(len(found) + 4, "no session is left and the relays end well", nothing_left)
         if bad:
             lab.print_last_words()
     finally:

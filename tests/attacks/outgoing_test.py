@@ -46,9 +46,9 @@ class Attack:
             return self.judge_held(relay, left)
 
         def there():
-            return [event for event in relay.events(outcome) if event["recipient"] == f"bob@{self.domain}"]
+            return [event for event in relay.events(outcome) if event.get("recipient") == f"bob@{self.domain}"]
         found = until(there, f"'{outcome}' for {self.domain}; events: "
-                             f"{[e for e in relay.events() if e['recipient'].endswith(self.domain)][-3:]}",
+                             f"{[e for e in relay.events() if e.get('recipient', '').endswith(self.domain)][-3:]}",
                       left)
         event = found[0]
         words = event.get("reply", "")
@@ -69,7 +69,7 @@ class Attack:
         wanted = self.case.one("reply")
         if wanted is not None:
             check(re.search(wanted, waiting[0]["last_reply"]), f"why it waits: {waiting[0]['last_reply']!r}")
-        events = [event["event"] for event in relay.events() if event["recipient"] == f"bob@{self.domain}"]
+        events = [event["event"] for event in relay.events() if event.get("recipient") == f"bob@{self.domain}"]
         check(set(events) <= {"received", "deferred"}, f"events {events}")
         equal(self.player.problems, [], "what the host heard")
         return waiting[0]["last_reply"]

@@ -53,7 +53,7 @@ TEST(Check, SaysWhatWouldRun) {
                 "  shards       1, not pinned\n"
                 "  listens on   127.0.0.1:2525, [::1]:2525\n"
                 "  relays for   127.0.0.0/8, ::1/128\n"
-                "  limits       messages of 50MiB, 1000 recipients each, 100 sessions a shard\n"
+                "  limits       messages of 50MiB, 1000 recipients each, 100 sessions\n"
                 "  spool        /srv/spool, segments of 64MiB, a 250 follows stable storage\n"
                 "  route        default: * to smtp1.example.net:25, 192.0.2.25:587, 100 "
                 "connections\n"

@@ -82,6 +82,29 @@ TEST_P(Streams, YieldNothingBeforeRead) {
   EXPECT_TRUE(drive([&] { return received(pair.server) == "early"; }));
 }
 
+TEST_P(Streams, KnowWhetherOctetsWaitBeforeRead) {
+  listen();
+  io->pause_listening(listener);
+  drive_for(Milliseconds{20});
+  const StreamId early = connect();
+  ASSERT_TRUE(drive([&] { return find(EventKind::connected, early) != nullptr; }));
+  ASSERT_TRUE(send_and_wait(early, "early"));
+  drive_for(Milliseconds{50});
+  io->resume_listening(listener);
+  const StreamId spoken_to = accept();
+  EXPECT_TRUE(io->has_unread(spoken_to));
+  io->read(spoken_to);  // nothing of it was taken
+  EXPECT_TRUE(drive([&] { return received(spoken_to) == "early"; }));
+
+  connect();
+  EXPECT_FALSE(io->has_unread(accept()));
+  const StreamId leaving = connect();
+  const StreamId left = accept();
+  io->close(leaving, CloseMode::graceful);
+  drive_for(Milliseconds{50});
+  EXPECT_FALSE(io->has_unread(left));  // its end is no octet
+}
+
 TEST_P(Streams, SendSeveralPartsInOrder) {
   listen();
   const Pair pair = connected_pair();

@@ -136,17 +136,39 @@ TEST_F(Leaving, AfterStopNobodyIsLetIn) {
   EXPECT_TRUE(late.broken || !late.connected);
 }
 
-TEST_F(Leaving, AbortEndsWhatDoesNotEndByItself) {
+TEST_F(Leaving, AbortTellsAndEndsWhatDoesNotEndByItself) {
   start();
   Client& sending = greeted();
   sending.say(opening() + big_content(100'000).substr(0, 90'000));
+  Client& chunking = greeted("198.51.100.8");
+  chunking.say("MAIL FROM:<a@one.example>\r\nRCPT TO:<b@two.example>\r\nBDAT 100\r\nSubject: x");
+  Client& between = greeted("198.51.100.9");
+  between.say("MAIL FROM:<a@one.example>\r\nRCPT TO:<b@two.example>\r\nBDAT 4\r\na: b");
   ASSERT_TRUE(run([&] { return sending.count("354") == 1 && sending.unsaid() == 0; }));
+  ASSERT_TRUE(run([&] { return between.count("250 2.0.0") == 1 && chunking.unsaid() == 0; }));
   server->stop();
   world.run_for(seconds(10));
   EXPECT_FALSE(server->idle());
   server->abort_all();
   ASSERT_TRUE(run([&] { return server->idle(); }, seconds(1)));
+  for (Client* client : {&sending, &chunking, &between}) {
+    ASSERT_TRUE(gone(*client, seconds(1)));
+    EXPECT_EQ(client->count("421 4.3.2 relay.example"), 1U) << client->heard;
+    EXPECT_FALSE(client->broken);
+  }
   EXPECT_TRUE(stored.empty());
+}
+
+// Who does not even take that word is not waited for.
+TEST_F(Leaving, AbortIsBoundedForThoseWhoDoNotListen) {
+  start();
+  Client& deaf = greeted();
+  deaf.say(opening() + big_content(100'000).substr(0, 90'000));
+  ASSERT_TRUE(run([&] { return deaf.count("354") == 1 && deaf.unsaid() == 0; }));
+  deaf.stop_reading();
+  deaf.stays();
+  server->abort_all();
+  ASSERT_TRUE(run([&] { return server->idle(); }, seconds(3)));
 }
 
 }  // namespace

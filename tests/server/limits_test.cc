@@ -19,6 +19,56 @@ TEST_F(Limits, SessionsBeyondTheLimitAreToldAndClosed) {
   EXPECT_EQ(server->counters().sessions_total, 4U);
 }
 
+// The limit is of all shards: what another has (the table is what they share) leaves fewer here.
+TEST_F(Limits, SessionsOfOtherShardsCount) {
+  options.sessions_max = 3;
+  start();
+  const SocketAddress elsewhere = *parse_socket_address("203.0.113.5:1", 0);
+  const ClientTable::Limits any{.sessions_max = 1'000, .sessions_per_client_max = 0};
+  ASSERT_EQ(table.enter(elsewhere, any), ClientTable::Answer::entered);
+  ASSERT_EQ(table.enter(elsewhere, any), ClientTable::Answer::entered);
+  Client& first = greeted();
+  Client& second = connect();
+  ASSERT_TRUE(gone(second, seconds(1)));
+  EXPECT_EQ(second.heard, "421 4.3.2 Too many sessions, try again later\r\n");
+  table.leave(elsewhere);
+  greeted();
+  EXPECT_EQ(table.total(), 3U);
+  first.say("QUIT\r\n");
+  ASSERT_TRUE(run([&] { return table.total() == 2; }, seconds(5)));
+  table.leave(elsewhere);
+}
+
+// However a session ends, its place is free again.
+TEST_F(Limits, EverySessionGivesItsPlaceBack) {
+  options.sessions_max = 4;
+  options.sessions_per_client_max = 2;
+  options.timeouts.idle = seconds(30);
+  start();
+  Client& quits = greeted("198.51.100.1");
+  Client& resets = greeted("198.51.100.2");
+  greeted("198.51.100.3");                    // goes to sleep
+  Client& sending = greeted("198.51.100.4");  // is cut off in its content
+  EXPECT_EQ(table.total(), 4U);
+  connect("198.51.100.5").stays();  // one too many
+  ASSERT_TRUE(run([&] { return server->counters().sessions_refused == 1; }, seconds(1)));
+  EXPECT_EQ(table.total(), 4U);
+  quits.say("QUIT\r\n");
+  resets.reset();
+  ASSERT_TRUE(run([&] { return table.total() == 2; }, seconds(5)));
+  greeted("198.51.100.4");
+  connect("198.51.100.4").stays();  // one too many of this address
+  ASSERT_TRUE(run([&] { return server->counters().sessions_refused == 2; }, seconds(1)));
+  EXPECT_EQ(table.total(), 3U);
+  sending.say(opening() + "Subject: x\r\n");
+  world.run_for(seconds(20));
+  sending.say("a line\r\n");
+  ASSERT_TRUE(run([&] { return table.total() == 1; }, seconds(20)));
+  server->abort_all();
+  ASSERT_TRUE(run([&] { return server->idle(); }, seconds(5)));
+  EXPECT_EQ(table.total(), 0U);
+}
+
 // Those who were refused and do not go do not count.
 TEST_F(Limits, RefusedSessionsTakeNobodysPlace) {
   options.sessions_max = 2;
@@ -207,6 +257,24 @@ TEST_F(Limits, WhoTalksBeforeTheBannerIsRefused) {
   const Monotonic begun = world.now();
   ASSERT_TRUE(hears(patient, "220 relay.example"));
   EXPECT_GE((world.now() - begun).count, 2'500);
+}
+
+// However the ring tells of it: the octets are there before the relay knows of the connection.
+TEST_F(Limits, WhoHasTalkedBeforeHeIsAcceptedIsRefusedWithoutADelayToo) {
+  start();
+  for (int i = 0; i < 20; ++i) {
+    io->pause_listening(ring::ListenerId{0});
+    Client& early = connect();
+    early.say("EHLO spam.example\r\nNOOP\r\n");
+    ASSERT_TRUE(run([&] { return early.connected && early.unsaid() == 0; }));
+    world.run_for(seconds(1));
+    io->resume_listening(ring::ListenerId{0});
+    ASSERT_TRUE(gone(early, seconds(5)));
+    ASSERT_EQ(early.heard, "554 5.5.1 You spoke before the greeting\r\n");
+  }
+  ASSERT_TRUE(run([&] { return server->idle(); }, seconds(5)));
+  EXPECT_EQ(server->counters().sessions_total, 20U);
+  greeted();
 }
 
 // ---- memory

@@ -119,6 +119,24 @@ TEST_F(SigningTest, WhatNoKeyIsForIsStoredAsItIs) {
   EXPECT_EQ(server->counters().dkim_failures, 0U);
 }
 
+// All of it is body, behind the empty line: a From in it names no author to sign for.
+TEST_F(SigningTest, AContentWithoutAHeaderSectionIsBodyAndHasNoAuthor) {
+  key("rsa.pem", "s");
+  start_signing();
+  Client& client = greeted();
+  client.say(opening() + "just a body line\r\nFrom: a@signed.example\r\n\r\nmore\r\n.\r\n" +
+             "MAIL FROM:<a@one.example>\r\nRCPT TO:<b@two.example>\r\nBDAT 4\r\njust" +
+             "BDAT 41 LAST\r\n a body line\r\nFrom: a@signed.example\r\nx\r\n");
+  ASSERT_TRUE(run([&] { return client.count("250 2.0.0 Ok: queued") == 2; })) << client.heard;
+  for (const Stored& one : stored) {
+    EXPECT_NE(one.wire.find("\r\nDate: "), std::string::npos) << one.wire;
+    const size_t id = one.wire.find("\r\nMessage-ID: <");
+    ASSERT_NE(id, std::string::npos) << one.wire;
+    EXPECT_EQ(one.wire.find(">\r\n\r\njust a body line\r\n", id), one.wire.find(">\r\n", id));
+    EXPECT_EQ(signatures_on(one), 0U) << one.wire;
+  }
+}
+
 TEST_F(SigningTest, ALargeMessageKeepsItsContent) {
   key("ed.pem", "s");
   start_signing();

@@ -21,6 +21,54 @@ TEST_F(Timeouts, AnIdleClientIsToldAndClosed) {
   EXPECT_EQ(server->counters().timeouts, 1U);
 }
 
+// It says something all the time, but never a whole command.
+TEST_F(Timeouts, ACommandThatComesOctetByOctetIsIdleness) {
+  options.timeouts.idle = seconds(30);
+  start();
+  Client& client = greeted();
+  const Monotonic begun = world.now();
+  for (int i = 0; i < 40 && !client.ended; ++i) {
+    client.say("N");
+    world.run_for(seconds(5));
+  }
+  ASSERT_TRUE(gone(client, seconds(1)));
+  EXPECT_EQ(client.count("421 4.4.2 relay.example"), 1U) << client.heard;
+  EXPECT_LE((world.now() - begun).count, 37'000);
+}
+
+TEST_F(Timeouts, ACommandThatComesOctetByOctetInATransactionIsToo) {
+  options.timeouts.idle = seconds(30);
+  start();
+  Client& client = greeted();
+  client.say("MAIL FROM:<a@one.example>\r\n");
+  const Monotonic begun = world.now();
+  for (int i = 0; i < 40 && !client.ended; ++i) {
+    client.say("R");
+    world.run_for(seconds(5));
+  }
+  ASSERT_TRUE(gone(client, seconds(1)));
+  EXPECT_LE((world.now() - begun).count, 37'000);
+}
+
+// A slow line has its time from the line before; a slow content goes on while octets of it come.
+TEST_F(Timeouts, SlowLinesAndContentsAreTakenWhileTheyGoOn) {
+  options.timeouts.idle = seconds(30);
+  start();
+  Client& client = greeted();
+  const auto dribble = [&](std::string_view text, Milliseconds pause) {
+    for (const char octet : text) {
+      client.say({&octet, 1});
+      world.run_for(pause);
+    }
+  };
+  for (int i = 0; i < 3; ++i) dribble("NOOP\r\n", seconds(4));
+  client.say(opening());
+  dribble("Subject: slow\r\n\r\nhello\r\n.\r\n", seconds(20));
+  ASSERT_TRUE(run([&] { return client.count("250 2.0.0 Ok: queued") == 1; }, seconds(5)))
+      << client.heard;
+  EXPECT_EQ(stored.size(), 1U);
+}
+
 TEST_F(Timeouts, AClientThatNeverSaysAnythingIsIdleToo) {
   options.timeouts.idle = seconds(30);
   start();

@@ -353,6 +353,24 @@ TEST_F(Tls, StopIsToldUnderTls) {
   EXPECT_TRUE(halfway.heard.empty());
 }
 
+TEST_F(Tls, AbortIsToldUnderTlsAndClosesIt) {
+  begin();
+  TlsClient& client = implicit();
+  ASSERT_TRUE(hears_sealed(client, "220 relay.example"));
+  client.say("EHLO client.example\r\n" + opening());
+  ASSERT_TRUE(pumped([&] { return client.count("354") == 1; })) << client.error();
+  client.say("Subject: never ended\r\n");
+  ASSERT_TRUE(pumped([&] { return client.raw.unsaid() == 0; }));
+  server->stop();
+  world.run_for(seconds(1));
+  EXPECT_FALSE(client.closed);
+  server->abort_all();
+  ASSERT_TRUE(pumped([&] { return client.raw.ended && server->idle(); }, seconds(1)));
+  EXPECT_EQ(client.count("421 4.3.2 relay.example"), 1U) << client.heard;
+  EXPECT_TRUE(client.closed);
+  EXPECT_FALSE(client.failed);
+}
+
 TEST_F(Tls, AResetAtAnyPointLeavesNothingBehind) {
   begin();
   const SocketAddress address = options.tls.listeners[0];

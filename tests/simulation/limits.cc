@@ -31,13 +31,21 @@ std::string Machine::beyond_limits() const {
     };
     within("octets of contents", now.spool.memory_octets,
            settings.spool.memory_max + settings.spool.memory_max / 4 + kMemorySlack);
-    within("sessions", now.server.sessions, settings.server.sessions_max);
     within("connections", now.client.connections, settings.client.connections_max);
     within("streams", now.streams_open, settings.io.streams_max);
     within("DNS questions", now.dns.in_flight, settings.resolver.queries_max);
     within("DNS questions waiting", now.dns.waiting, settings.resolver.waiting_max);
     within("octets of events", now.events.memory_octets, settings.events.buffer_max);
     disk += now.spool.disk_octets;
+  }
+  // Of now, not of when each shard told last: a session may have ended in one and begun in another.
+  uint64_t sessions = 0;
+  for (relay::ShardRelay* one : shards_) sessions += one->server().counters().sessions;
+  if (sessions > settings.server.sessions_max) {
+    found += fmt::format("{} sessions of {}; ", sessions, settings.server.sessions_max);
+  }
+  if (sessions != life_->clients->total()) {
+    found += fmt::format("{} sessions, {} are counted; ", sessions, life_->clients->total());
   }
   // What more shards have left is not given up by fewer.
   const uint64_t disk_max = settings.spool.disk_max * shards_most_;

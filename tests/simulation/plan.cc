@@ -128,7 +128,7 @@ std::string text(const Plan& plan) {
   add(plan.rot > 0, fmt::format("{} octets rot{}", plan.rot, plan.rot_anywhere ? " anywhere" : ""));
   add(plan.dns_lies, "DNS lies");
   add(plan.storms > 0, fmt::format("{} storms", plan.storms));
-  add(plan.sessions_max > 0, fmt::format("{} sessions a shard", plan.sessions_max));
+  add(plan.sessions_max > 0, fmt::format("{} sessions", plan.sessions_max));
   add(plan.disk_max > 0, fmt::format("{} MiB of segments a shard", plan.disk_max >> 20));
   add(plan.buffered, "buffered writes");
   add(plan.recipients_max > 0, fmt::format("{} recipients a shard", plan.recipients_max));

@@ -55,7 +55,7 @@ PLANTED = [
     ("memory that a content was read into is not given back", "src/spool/load.cc",
      "  blocks.release(load.block);\n  load.tags.clear();", "  load.tags.clear();"),
     ("more sessions than the limit", "src/server/server.cc",
-     "if (counters.sessions >= options.sessions_max) {", "if (counters.sessions > options.sessions_max) {"),
+     "clients.enter(peer, {options.sessions_max,", "clients.enter(peer, {options.sessions_max + 1,"),
 ]
 
 

@@ -44,7 +44,7 @@ struct Plan {
   bool dns_lies = false;
   uint32_t storms = 0;         // times in which a site's hosts refuse nearly everything
   bool far_jumps = false;      // the clock is set by up to ten years
-  uint32_t sessions_max = 0;   // per shard; 0: the default
+  uint32_t sessions_max = 0;   // 0: the default
   uint64_t disk_max = 0;       // of segments per shard; 0: any
   Milliseconds dns_outage{0};  // no answer at all
   Milliseconds mx_outage{0};   // no host but the senders'

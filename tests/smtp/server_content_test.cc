@@ -7,6 +7,7 @@
 namespace ringmta::smtp {
 namespace {
 
+using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 std::string chunk(std::string_view octets, bool last) {
@@ -37,7 +38,7 @@ TEST(ServerContent, WhatFollowsTheEndAreCommands) {
       talk.ready().ask(kEnvelope + "DATA\r\na\r\n.\r\n" + kEnvelope + "DATA\r\nb\r\n.\r\nQUIT\r\n"),
       kEnvelopeReplies + kGo + "250 2.0.0 Ok\n" + kEnvelopeReplies + kGo +
           "250 2.0.0 Ok\n221 2.0.0 Bye\n");
-  EXPECT_EQ(talk.contents, (std::vector<std::string>{"a\r\n.\r\n", "b\r\n.\r\n"}));
+  EXPECT_EQ(talk.contents, (std::vector<std::string>{"\r\na\r\n.\r\n", "\r\nb\r\n.\r\n"}));
 }
 
 TEST(ServerContent, HeaderFacts) {
@@ -53,18 +54,76 @@ TEST(ServerContent, HeaderFacts) {
   EXPECT_FALSE(facts.has_date || facts.has_message_id || facts.has_from || facts.has_eight_bit);
 }
 
-// Nothing may continue the last of the lines that are put in front.
-TEST(ServerContent, WhiteSpaceAtTheBeginningIsBody) {
-  for (const std::string_view begin : {" ", "\t"}) {
-    const std::string content = std::string(begin) + "a\r\nDate: x\r\n";
-    Talk talk;
-    talk.ready().say(kEnvelope + "DATA\r\n" + content + ".\r\n" + kEnvelope + chunk(content, true));
-    EXPECT_EQ(talk.contents, (std::vector<std::string>(2, "\r\n" + content + ".\r\n")));
-    EXPECT_FALSE(talk.session().header().has_date);
+// As DATA, as one BDAT and as a BDAT for each octet, whole and cut: what the owner stores.
+void expect_stored(const std::string& content, const std::string& in_front) {
+  std::string stuffed = content.starts_with('.') ? "." + content : content;
+  const std::string wire = in_front + stuffed + ".\r\n";
+  std::string chunks;
+  for (size_t i = 0; i < content.size(); ++i) {
+    chunks += chunk(content.substr(i, 1), i + 1 == content.size());
   }
-  Talk talk;
-  talk.ready().say(kEnvelope + "DATA\r\na: b\r\n c\r\n.\r\n");
-  EXPECT_EQ(talk.contents[0], "a: b\r\n c\r\n.\r\n");
+  for (const Cut cut : {Cut::whole, Cut::octets, Cut::random}) {
+    Talk talk({}, true, cut, content.size());
+    talk.ready().say(kEnvelope + "DATA\r\n" + stuffed + ".\r\n");
+    talk.say(kEnvelope + chunk(content, true) + kEnvelope + chunks);
+    EXPECT_EQ(talk.contents, (std::vector<std::string>(3, wire)));
+    EXPECT_EQ(talk.session().header().has_date, in_front.empty() && content.find("Date:") < 999);
+  }
+}
+
+// Nothing may be read as one of the lines that are put in front, or continue the last of them.
+TEST(ServerContent, WhatIsNoHeaderSectionIsBody) {
+  const std::string long_name(FirstLine::kNameMax, 'x');
+  for (const std::string& first :
+       {" a"s, "\ta"s, "  Date: x"s, "just a body line"s, "word"s, ": x"s, "a b: c"s,
+        "From bob@one.example Mon Jan  1 00:00:00 2024"s, "Caf\xC3\xA9: x"s, "a\x7F: b"s, "."s,
+        ". x"s, ".x y"s, "..."s, "name"s, "name \t"s, long_name + "x: y", long_name + long_name}) {
+    SCOPED_TRACE(first.substr(0, 50));
+    expect_stored(first + "\r\nDate: x\r\n\r\nmore\r\n", "\r\n");
+    expect_stored(first + "\r\n", "\r\n");
+  }
+}
+
+TEST(ServerContent, AHeaderSectionStaysAsItIs) {
+  const std::string long_name(FirstLine::kNameMax, 'x');
+  for (const std::string& first :
+       {"a: b"s, "a: b\r\n c"s, "a:"s, "Subject \t : old"s, "X-!#$%&'*+/=?^_`{|}~1: odd"s, ".a: b"s,
+        "..: b"s, long_name + ": y", "\r\nbody"s}) {
+    SCOPED_TRACE(first.substr(0, 50));
+    expect_stored(first + "\r\n", "");
+  }
+  expect_stored("a: b\r\nDate: x\r\n\r\nmore\r\n", "");
+  expect_stored("\r\n", "");
+}
+
+// A dot that only stuffs is not of the line: behind it are white space and no field.
+TEST(ServerContent, AStuffingDotHidesNoFirstLine) {
+  for (const Cut cut : {Cut::whole, Cut::octets}) {
+    Talk talk({}, true, cut);
+    talk.ready().say(kEnvelope + "DATA\r\n. x: y\r\n.\r\n");
+    talk.say(kEnvelope + "DATA\r\n.x y\r\n.\r\n" + kEnvelope + "DATA\r\n.x: y\r\n.\r\n");
+    EXPECT_EQ(talk.contents, (std::vector<std::string>{"\r\n. x: y\r\n.\r\n", "\r\n.x y\r\n.\r\n",
+                                                       ".x: y\r\n.\r\n"}));
+  }
+}
+
+// What is held until its first line is known counts like what is not.
+TEST(ServerContent, HeldOctetsAreOfTheContent) {
+  ServerOptions options;
+  options.message_size_max = 10;
+  for (const Cut cut : {Cut::whole, Cut::octets}) {
+    Talk talk(options, true, cut);
+    talk.ready();
+    EXPECT_EQ(
+        talk.ask(kEnvelope + chunk("12345678", false) + chunk("901", true)),
+        kEnvelopeReplies + "250 2.0.0 Ok\n552 5.3.4 The message is larger than this host takes\n");
+    EXPECT_EQ(talk.ask(kEnvelope + "DATA\r\n12345678901\r\n.\r\n"),
+              kEnvelopeReplies + kGo + "552 5.3.4 The message is larger than this host takes\n");
+    EXPECT_EQ(
+        talk.ask(kEnvelope + chunk("Subj", false) + "RSET\r\n" + kEnvelope + chunk("ect: x", true)),
+        kEnvelopeReplies + "250 2.0.0 Ok\n250 2.0.0 Ok\n" + kEnvelopeReplies + "250 2.0.0 Ok\n");
+    EXPECT_EQ(talk.contents, (std::vector<std::string>{"ect: x\r\n.\r\n"}));
+  }
 }
 
 TEST(ServerContent, ChunksBecomeWireForm) {
@@ -98,7 +157,8 @@ TEST(ServerContent, ChunksBecomeWireForm) {
       }
       EXPECT_EQ(talk.ready().ask(said + "NOOP\r\n"), replies + "250 2.0.0 Ok\n") << said;
       ASSERT_EQ(talk.contents.size(), 1U) << said;
-      EXPECT_EQ(talk.contents[0], item.wire) << said;
+      // They have no header section: an empty line keeps them from being read as one.
+      EXPECT_EQ(talk.contents[0], "\r\n" + std::string(item.wire)) << said;
       EXPECT_EQ(talk.session().header().has_dot_stuffing, item.stuffed) << said;
     }
   }
@@ -118,7 +178,7 @@ TEST(ServerContent, DotStuffingTakesNoCopy) {
   ServerOptions options;
   ServerSession session(options, true);
   session.greet();
-  const std::string said = "EHLO x\r\n" + kEnvelope + chunk("a\r\n.b\r\n", true);
+  const std::string said = "EHLO x\r\n" + kEnvelope + chunk("a: b\r\n.b\r\n", true);
   std::string_view rest = said;
   int inside = 0, outside = 0;
   while (true) {
@@ -177,7 +237,7 @@ TEST(ServerContent, ChunkThatIsRefusedEndsTheTransaction) {
       talk.ready().ask(kEnvelope + chunk("a\r\n", false) + chunk("b\nc", false) +
                        chunk("d\r\n", false) + chunk("e\r\n", true) + kEnvelope + chunk("f", true)),
       kEnvelopeReplies + "250 2.0.0 Ok\n" + lf + lf + lf + kEnvelopeReplies + "250 2.0.0 Ok\n");
-  EXPECT_EQ(talk.contents, (std::vector<std::string>{"f\r\n.\r\n"}));
+  EXPECT_EQ(talk.contents, (std::vector<std::string>{"\r\nf\r\n.\r\n"}));
 
   Talk restarted;
   restarted.ready().ask(kEnvelope + chunk("b\nc", false));
@@ -233,7 +293,7 @@ TEST(ServerContent, ShuttingDownWithin) {
 
 // The owner runs out of memory while the content arrives, or just when it was complete.
 TEST(ServerContent, RefusedOnTheWay) {
-  const std::string content = "a\r\nb\r\n";
+  const std::string content = "a: b\r\nb\r\n";
   for (const Cut cut : {Cut::whole, Cut::octets}) {
     for (size_t at = 1; at <= content.size() + 3; ++at) {
       Talk talk({}, true, cut);

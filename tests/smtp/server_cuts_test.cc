@@ -54,6 +54,9 @@ TEST(ServerCuts, EveryDialogueAtEveryOctet) {
       "EHLO x\r\n" + kEnvelope + "DATA\r\n" + hops + "\r\nx\r\n.\r\nNOOP\r\n",
       "EHLO x\r\n" + kEnvelope + "DATA\r\n a\r\n.\r\n" + kEnvelope + "DATA\r\na\r\n b\r\n.\r\n",
       "EHLO x\r\n" + kEnvelope + "DATA\r\n" + std::string(500, 'x') + "\r\n.\r.\r\n.\r\nNOOP\r\n",
+      "EHLO x\r\n" + kEnvelope + "DATA\r\n..x y\r\n.\r\n" + kEnvelope + "DATA\r\n.\r\n.\r\n",
+      "EHLO x\r\n" + kEnvelope + "BDAT 4\r\nSubjBDAT 5 LAST\r\nect: " + kEnvelope +
+          "BDAT 2\r\n.xBDAT 2\r\n: BDAT 0 LAST\r\nQUIT\r\n",
       "EHLO x\r\nNOOP " + std::string(200, 'x') + "\r\nNOOP\nNO\rOP\r\nNOOP\r\n",
       "EHLO x\r\nMAIL FROM:<\xC3\xBC@b> SMTPUTF8\r\nRCPT TO:<\"a b\"@[127.0.0.1]> NOTIFY=DELAY\r\n"
       "RCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\r\n.\r\n",
@@ -89,6 +92,8 @@ std::string random_dialogue(Prng& random) {
                                                     "NOOP\r\n"sv,
                                                     "VRFY a\r\n"sv,
                                                     "a: b\r\n\r\ntext\r\n"sv,
+                                                    "Subject"sv,
+                                                    ":"sv,
                                                     "."sv,
                                                     "\r\n"sv,
                                                     "\r"sv,

@@ -202,6 +202,9 @@ class Io final {
   void own(StreamId stream, Token token);  // whom the events are for from now on
   Result<StreamId> connect(const SocketAddress& peer, const ConnectOptions& options, Token token);
   void read(StreamId stream);  // start, or go on, yielding `received`
+  // Have octets arrived on a stream that read() was not called for yet? Asks at once (a system
+  // call). Once receives are under way there is no telling: the octets may lie between the two.
+  bool has_unread(StreamId stream) const;
   // Stop yielding `received`. What arrived meanwhile, and `unread` (the tail of the current event's
   // data the owner could not take), is kept and comes first after read().
   void pause(StreamId stream, Bytes unread = {});

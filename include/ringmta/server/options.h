@@ -16,7 +16,7 @@
 namespace ringmta::server {
 
 struct ServerTimeouts {
-  Milliseconds idle = minutes(5);          // nothing arrives: 421 4.4.2
+  Milliseconds idle = minutes(5);          // no whole command, no content arrives: 421 4.4.2
   Milliseconds transaction = minutes(30);  // from MAIL to the end of the content: 421 4.4.2
   Milliseconds reply =
       minutes(5);  // the client does not take our replies: the connection is dropped
@@ -57,7 +57,7 @@ struct ServerOptions {
   AuthOptions auth;
   ServerTimeouts timeouts;
   ServerTls tls;
-  uint32_t sessions_max = 20000;  // per shard; more: 421 4.3.2
+  uint32_t sessions_max = 20000;  // all shards together; more: 421 4.3.2
   uint32_t sessions_per_client_max =
       0;                       // per client address, all shards together; 0: any; more: 421 4.7.0
   std::string tenant_default;  // whom mail without a better owner belongs to

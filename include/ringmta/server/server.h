@@ -66,11 +66,11 @@ struct Arrival {
   std::string_view tls_cipher;
 };
 
-// Sessions per client address over all shards: a fixed table of atomic counters shared by them. Two
-// addresses that meet in a bucket share its count, so the limit may bite early for them (1 in
-// 65,536 per pair), never late. Which ones meet depends on a secret, so nobody can choose addresses
-// that take another's sessions away. IPv6 clients are counted by their /64, of which a single host
-// may use every address.
+// Sessions in all and per client address over all shards: a fixed table of atomic counters shared
+// by them. Two addresses that meet in a bucket share its count, so the limit may bite early for
+// them (1 in 65,536 per pair), never late. Which ones meet depends on a secret, so nobody can
+// choose addresses that take another's sessions away. IPv6 clients are counted by their /64, of
+// which a single host may use every address.
 class ClientTable final {
  public:
   static constexpr size_t kBuckets = 65536;
@@ -78,14 +78,22 @@ class ClientTable final {
   ClientTable();  // with a secret of its own
   explicit ClientTable(uint64_t secret) : secret_(secret) {}
 
-  // False (nothing counted) when the address is at `limit`; 0: any number.
-  bool enter(const SocketAddress& client, uint32_t limit);
+  enum class Answer : uint8_t { entered, too_many, too_many_of_client };
+  // Nothing is counted unless it was entered.
+  struct Limits {
+    uint32_t sessions_max = 0;             // all clients together
+    uint32_t sessions_per_client_max = 0;  // 0: any number
+  };
+  Answer enter(const SocketAddress& client, const Limits& limits);
   void leave(const SocketAddress& client);
+  uint32_t total() const { return total_.load(std::memory_order_relaxed); }
 
  private:
+  static bool count(std::atomic<uint32_t>& counter, uint32_t limit);
   size_t bucket(const SocketAddress& client) const;
 
   const uint64_t secret_;
+  std::atomic<uint32_t> total_ = 0;
   std::array<std::atomic<uint32_t>, kBuckets> counts_{};
 };
 
@@ -118,7 +126,7 @@ class Server final {
   void on_own_failed(void* self, void (*failed)(void* self, uint64_t tag));
   // No new sessions or transactions; messages in arrival may finish until abort_all().
   void stop();
-  void abort_all();
+  void abort_all();   // ends them, too: 421 4.3.2 where that can be said
   bool idle() const;  // no sessions are left
 
   // Called for each message that was committed, before its 250: the queue takes it over.

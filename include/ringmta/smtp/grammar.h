@@ -9,8 +9,9 @@
 //
 // Limits: RFC 5321 4.5.3.1, but for the 64 octets of a local part: those are the least a server
 // must take, and return paths that carry the recipient (VERP) are longer. Its path bounds it. UTF-8
-// is counted in octets. A U-label is checked to be UTF-8 and to contain no ASCII but letters,
-// digits and hyphens; whether IDNA has a form of it is for whoever looks it up.
+// is counted in octets, and has none of Unicode's own controls and line ends (C1, U+2028, U+2029)
+// in it. A U-label is checked to contain no ASCII but letters, digits and hyphens; whether IDNA has
+// a form of it is for who knows (ServerOptions::domain_exists_in_idna).
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,7 @@ class ContentScanner final {
   // `line_length_max`: octets of a content line without its CRLF (and without a stuffed dot); 0:
   // any length.
   void start(Framing framing, uint32_t line_length_max = 0);
-  // The caller has ended the header section itself (the content begins with white space).
+  // The caller has ended the header section itself (the content does not begin with one).
   void skip_header() { in_header_ = false; }
 
   enum class Event : uint8_t {

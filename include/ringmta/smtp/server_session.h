@@ -25,8 +25,9 @@
 // nothing behind that end is read: the client may have meant another end. A command line that ends
 // in a bare LF or holds a control character is refused (500 5.5.2). What is done for the content's
 // sake: a BDAT message whose last line is not ended gets its CRLF (RFC 3030 2 lets a client leave
-// it out, DATA cannot carry such a message); a content that begins with white space gets an empty
-// line in front, or its first line would continue the last of our trace lines.
+// it out, DATA cannot carry such a message); a content that does not begin with a header section
+// gets an empty line in front, or its first line would be read as one of our trace lines or the
+// continuation of the last (first_line.h). Until that is decided the first octets are held.
 #pragma once
 
 #include <array>
@@ -37,6 +38,7 @@
 #include "ringmta/base/bytes.h"
 #include "ringmta/smtp/envelope.h"
 #include "ringmta/smtp/envelope_store.h"
+#include "ringmta/smtp/first_line.h"
 #include "ringmta/smtp/scan.h"
 
 namespace ringmta::smtp {
@@ -60,6 +62,8 @@ struct ServerOptions {
   bool smtputf8 = true;
   bool eight_bit = true;
   bool dsn = true;
+  // Is this domain, which has octets above 127, one that can be asked for? Null: any that is UTF-8.
+  bool (*domain_exists_in_idna)(std::string_view domain) = nullptr;
   uint32_t rules = 0;  // number of the rules that ServerAccess came from; when it has changed, the
                        // next MAIL asks the owner (Action::sender) what they say now
 };
@@ -85,6 +89,8 @@ class ServerSession final {
   static constexpr uint32_t kPendingMax = 8;
   static constexpr uint32_t kAuthLineMax = 12'288;  // octets of AUTH and its responses, CRLF
                                                     // included (RFC 4954 4)
+  // To whom has sent something before the greeting; the owner may have seen it without step().
+  static constexpr std::string_view kSpokeEarly = "554 5.5.1 You spoke before the greeting";
 
   enum class Action : uint8_t {
     more,     // all given octets are consumed; come back with more
@@ -162,6 +168,8 @@ class ServerSession final {
   bool esmtp() const { return esmtp_; }                      // EHLO rather than HELO
   uint64_t declared_size() const { return declared_size_; }  // SIZE=, 0 when absent
   bool in_content() const { return arriving_; }  // between message_begin and its end or abort
+  bool reading_content() const;                  // the next octets are content, be it a refused one
+  uint32_t lines() const { return commands_; }   // command lines (and responses) taken as a whole
   bool in_transaction() const;                   // between MAIL and its end
   uint32_t transactions() const { return transactions_; }  // MAIL commands that were accepted
   uint32_t pending() const { return pending_count_; }
@@ -228,11 +236,13 @@ class ServerSession final {
   void on_data(std::string_view arguments);
   void on_chunk(std::string_view arguments);
   void begin_message(bool chunked);
+  bool take_content(std::string_view& input, Step& step);
+  bool hold_opening(std::string_view& input, Step& step);
+  bool take_held(Step& step);
   bool take_data(std::string_view& input, Step& step);
   bool take_chunk(std::string_view& input, Step& step);
   bool take_swallowed(std::string_view& input, Step& step);
   bool end_of_chunk(Step& step);
-  bool separated_from_trace(std::string_view input, Step& step);
   std::string_view verdict() const;  // on the content so far; empty: nothing is wrong with it
   void refuse_chunk(std::string_view text);
   void refuse_arrived();  // the reply to content read to its end
@@ -256,12 +266,15 @@ class ServerSession final {
   bool chunked_ = false;           // the message in arrival comes by BDAT
   bool chunk_last_ = false;
   bool chunks_failed_ = false;  // a BDAT was refused, and so are the others of its message
-  bool first_octet_ = false;    // of the content is next
+  bool opening_known_ = false;  // whether the content in arrival begins with a header section
   bool dot_again_ = false;      // the next octet of the chunk is a dot already told once
   bool line_too_long_ = false;  // the line in arrival; it is not kept
 
   HeaderFacts header_{};
   ContentScanner scanner_;
+  FirstLine first_line_;
+  std::string opening_;  // of the content, held until that was known
+  size_t opening_taken_ = 0;
   EnvelopeStore envelope_;
   std::string helo_;
   std::string line_;  // the beginning of a line that was cut
