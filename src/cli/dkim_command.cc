@@ -6,9 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <ostream>
 
 #include "commands.h"
@@ -102,7 +100,8 @@ class Check final {
     for (const std::string& warning : {file->warning, file->key.warning()}) {
       if (!warning.empty()) console_.err << fmt::format("warning: {}: {}\n", name, warning);
     }
-    if (!command_.record.empty()) return compare(name, file->key, {command_.record});
+    const dkim::Identity identity = dkim::identity_of(options.signature);
+    if (!command_.record.empty()) return compare(name, file->key, identity, {command_.record});
     const auto found = look_up_text(name, resolver);
     if (!found) return told(name, found.error().message, kMistake);
     switch (found->fate) {
@@ -116,11 +115,11 @@ class Check final {
       case dns::Fate::found:
         break;
     }
-    return compare(name, file->key, found->records);
+    return compare(name, file->key, identity, found->records);
   }
 
   // Of several records a verifier may take any (RFC 6376 3.6.2.2): one only is right.
-  int compare(const std::string& name, const dkim::Key& key,
+  int compare(const std::string& name, const dkim::Key& key, dkim::Identity identity,
               const std::vector<std::string>& records) {
     if (records.size() > 1) {
       return told(name,
@@ -129,25 +128,18 @@ class Check final {
                               records.size()),
                   kFailed);
     }
-    if (const Status fine = key.check_record(records[0]); !fine) {
+    if (const Status fine = key.check_record(records[0], identity); !fine) {
       return told(name, fine.error().message, kFailed);
     }
     console_.out << fmt::format("{}: the published key is that of the private one ({}, {} bits)\n",
                                 name, key.type() == dkim::KeyType::rsa ? "RSA" : "Ed25519",
                                 key.bits());
-    if (testing(records[0])) {
+    if (dkim::is_testing(records[0])) {
       console_.err << fmt::format(
           "warning: {}: the record says t=y (testing): receivers may treat the mail as unsigned\n",
           name);
     }
     return kDone;
-  }
-
-  static bool testing(const std::string& record) {
-    std::string dense;
-    std::ranges::copy_if(record, std::back_inserter(dense),
-                         [](char c) { return c != ' ' && c != '\t'; });
-    return dense.find(";t=y") != std::string::npos;
   }
 
   int told(const std::string& name, const std::string& what, int status) {

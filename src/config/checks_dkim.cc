@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "checks.h"
+#include "ringmta/base/bytes.h"
 #include "ringmta/config/units.h"
 #include "ringmta/dkim/key_ring.h"
 
@@ -35,6 +37,8 @@ class KeyChecks final {
                                     name, line(first->second, "dkim.keys.selector")));
       }
       lifetime(i);
+      passing_fields(i, "dkim.keys.oversigned", one.oversigned_fields);
+      passing_fields(i, "dkim.keys.signed", one.signed_fields);
     }
   }
 
@@ -84,6 +88,24 @@ class KeyChecks final {
             "{} is not longer than mail may wait in the queue ([retry] expire_after is {}): "
             "what is delivered late fails verification",
             format_duration(lifetime), format_duration(s_.queue.retry.expire_after)));
+  }
+
+  // Fields that others rightly change on the way (RFC 6376 5.4): a signature of them soon fails.
+  void passing_fields(size_t i, const char* path, const std::vector<std::string>& names) {
+    static constexpr std::pair<std::string_view, std::string_view> kPassing[] = {
+        {"return-path", "servers change it on the way, and the last one writes its own"},
+        {"received", "every server on the way adds one, and some remove those of others"},
+        {"authentication-results", "receivers remove those that are not theirs (RFC 8601 5)"},
+    };
+    for (const std::string& name : names) {
+      const auto* passing = std::ranges::find_if(
+          kPassing, [&](const auto& one) { return equals_ignoring_case(one.first, name); });
+      if (passing == std::end(kPassing)) continue;
+      problems_.warning(line(i, path), path,
+                        fmt::format("{} should not be signed (RFC 6376 5.4): {}, and the signature "
+                                    "fails; leave it out",
+                                    name, passing->second));
+    }
   }
 
   const Settings& s_;

@@ -81,6 +81,13 @@ Result<Key> Key::generate(KeyType type, uint32_t rsa_bits) {
   if (type == KeyType::rsa && (rsa_bits < kRsaBitsMin || rsa_bits > kRsaBitsMax)) {
     return fail(fmt::format("RSA keys for DKIM have {} to {} bits", kRsaBitsMin, kRsaBitsMax));
   }
+  // The library makes both primes of whole octets, and would make a shorter key without a word.
+  constexpr uint32_t kStep = 16;
+  if (type == KeyType::rsa && rsa_bits % kStep != 0) {
+    const uint32_t below = rsa_bits / kStep * kStep;
+    return fail(fmt::format("RSA keys have a multiple of {} bits: choose {} or {} instead of {}",
+                            kStep, below, below + kStep, rsa_bits));
+  }
   auto impl = Impl::create(type);
   if (!impl) return std::unexpected(impl.error());
   Impl& my = **impl;

@@ -48,15 +48,18 @@ bool is_within(std::string_view name, std::string_view domain) {
 Status check_identity(const SignatureOptions& options) {
   const std::string& identity = options.identity;
   if (identity.empty()) return {};
+  const auto refuse = [&](std::string_view why) {
+    return fail(fmt::format("DKIM identity '{}' {}", identity, why));
+  };
   const size_t at = identity.rfind('@');
-  const bool plain = std::ranges::all_of(
-      identity, [](char c) { return c > ' ' && c < 127 && c != ';' && c != '='; });
-  if (at == std::string::npos || !plain || !is_name(identity.substr(at + 1))) {
-    return fail(fmt::format("DKIM identity '{}' is not of the form [user]@domain", identity));
+  if (at == std::string::npos) return refuse("has no @: its form is [user]@domain");
+  if (!std::ranges::all_of(identity, [](char c) { return c > ' ' && c < 127; })) {
+    return refuse("has white space, or characters that are not ASCII or not visible");
   }
-  if (!is_within(std::string_view(identity).substr(at + 1), options.domain)) {
-    return fail(
-        fmt::format("DKIM identity '{}' is not within the domain '{}'", identity, options.domain));
+  const std::string_view domain = std::string_view(identity).substr(at + 1);
+  if (!is_name(domain)) return refuse("has no domain name behind its @");
+  if (!is_within(domain, options.domain)) {
+    return refuse(fmt::format("is not within the domain '{}'", options.domain));
   }
   return {};
 }
@@ -95,6 +98,11 @@ Status check(const SignatureOptions& options) {
   }
   if (auto status = check_identity(options); !status) return status;
   return check_fields(options);
+}
+
+Identity identity_of(const SignatureOptions& options) {
+  const size_t domain_size = options.identity.size() - (options.identity.rfind('@') + 1);
+  return domain_size > options.domain.size() ? Identity::below : Identity::of_domain;
 }
 
 // A mailing list or forwarder that adds one of these changes what the reader sees.

@@ -21,6 +21,22 @@ std::string_view to_text(Canonicalization which) {
   return which == Canonicalization::simple ? "simple" : "relaxed";
 }
 
+// DKIM-Quoted-Printable (RFC 6376 2.11) of what check() lets through: of visible ASCII these two
+// would end the tag or begin an escape.
+std::string quoted_printable(std::string_view text) {
+  std::string quoted;
+  for (const char c : text) {
+    if (c == '=') {
+      quoted += "=3D";
+    } else if (c == ';') {
+      quoted += "=3B";
+    } else {
+      quoted.push_back(c);
+    }
+  }
+  return quoted;
+}
+
 std::string constant_part(const SignatureOptions& options, KeyType type) {
   std::string text(kFieldName);
   text.append(": v=1");
@@ -29,7 +45,7 @@ std::string constant_part(const SignatureOptions& options, KeyType type) {
   writer.tag("c=", fmt::format("{}/{}", to_text(options.header), to_text(options.body)));
   writer.tag("d=", options.domain);
   writer.tag("s=", options.selector);
-  if (!options.identity.empty()) writer.tag("i=", options.identity);
+  if (!options.identity.empty()) writer.tag("i=", quoted_printable(options.identity));
   return text;
 }
 

@@ -2,6 +2,7 @@
 // `ringmta dkim`: keys that are made, and records that are theirs or are not. What the DNS says is
 // tests/interop/dkim_test.py's matter.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <regex>
 
@@ -66,6 +67,25 @@ TEST_F(DkimCommand, ARevokedOrTestingRecordIsTold) {
   EXPECT_NE(testing.err.find("t=y"), std::string::npos);
 }
 
+// The configuration knows the identity, the record forbids it (RFC 6376 3.6.1).
+TEST_F(DkimCommand, ARecordForItsDomainAloneDoesNotFitAnIdentityBelow) {
+  const std::string record = record_in(make("a.pem").out);
+  const auto check_with = [&](const std::string& identity, const std::string& published) {
+    std::ofstream(directory.path("c.toml"))
+        << "hostname = \"relay.example.org\"\n[[dkim.keys]]\ndomain = \"example.org\"\n"
+        << "selector = \"s1\"\nkey_file = \"" << directory.path("a.pem") << "\"\nidentity = \""
+        << identity << "\"\n";
+    return run_words({"dkim", "check", "-c", directory.path("c.toml"), "--domain", "example.org",
+                      "--selector", "s1", "--record", published});
+  };
+  const Ran refused = check_with("@news.example.org", record + "; t=s");
+  EXPECT_EQ(refused.status, kFailed) << refused.out;
+  EXPECT_NE(refused.out.find("t=s"), std::string::npos) << refused.out;
+  EXPECT_EQ(check_with("@news.example.org", record).status, kDone);
+  EXPECT_EQ(check_with("news@example.org", record + "; t=s").status, kDone);
+  EXPECT_EQ(check_with("", record + "; t=s").status, kDone);
+}
+
 TEST_F(DkimCommand, AFileIsNeverReplaced) {
   ASSERT_EQ(make("a.pem").status, kDone);
   const Ran again = make("a.pem");
@@ -77,6 +97,10 @@ TEST_F(DkimCommand, AFileIsNeverReplaced) {
 TEST_F(DkimCommand, WeakKeysAndMistakesAreTold) {
   EXPECT_NE(make("weak.pem", {"--bits", "1024"}).err.find("1024 bits is weak"), std::string::npos);
   EXPECT_EQ(make("a.pem", {"--bits", "512"}).status, kMistake);
+  const Ran odd = make("odd.pem", {"--bits", "2047"});
+  EXPECT_EQ(odd.status, kMistake);
+  EXPECT_NE(odd.err.find("choose 2032 or 2048"), std::string::npos) << odd.err;
+  EXPECT_NE(::access(directory.path("odd.pem").c_str(), F_OK), 0);
   EXPECT_EQ(run_words({"dkim", "key", "--domain", "nodot", "--selector", "s1", "--out",
                        directory.path("b.pem")})
                 .status,

@@ -320,6 +320,25 @@ TEST(Together, WaitsForServersThatRunBackwards) {
             std::string::npos);
 }
 
+TEST(Together, SigningWhatOthersChangeOnTheWayIsWarnedAbout) {
+  const auto told_with = [](const std::string& lists) {
+    return told_of(
+        "[[dkim.keys]]\ndomain = \"example.com\"\nselector = \"s\"\nkey_file = \"/x\"\n" + lists);
+  };
+  EXPECT_EQ(told_with("signed = [\"x-a\", \"Return-Path\", \"received\"]\n"),
+            "warning: test.toml:10: dkim.keys.signed: Return-Path should not be signed (RFC 6376 "
+            "5.4): servers change it on the way, and the last one writes its own, and the "
+            "signature fails; leave it out\n"
+            "warning: test.toml:10: dkim.keys.signed: received should not be signed (RFC 6376 "
+            "5.4): every server on the way adds one, and some remove those of others, and the "
+            "signature fails; leave it out\n");
+  EXPECT_NE(told_with("oversigned = [\"from\", \"Received\"]\n")
+                .find("warning: test.toml:10: dkim.keys.oversigned: Received "),
+            std::string::npos);
+  EXPECT_EQ(told_with("signed = [\"received-x\"]\n"), "");
+  EXPECT_EQ(told_with(""), "");
+}
+
 TEST(Together, DangersAreWarnedAbout) {
   EXPECT_EQ(told_of("[server]\nrelay_networks = [\"0.0.0.0/0\"]\n"),
             "warning: test.toml:7: server.relay_networks: 0.0.0.0/0 lets everybody who can connect "

@@ -139,25 +139,72 @@ TEST(Key, GeneratedKeysComeBackFromTheirPem) {
   EXPECT_FALSE(Key::generate(KeyType::rsa, 8192));
 }
 
+// The library would make 2032 bits of 2047.
+TEST(Key, GeneratedKeysHaveTheBitsAskedFor) {
+  EXPECT_EQ(Key::generate(KeyType::rsa, 1040)->bits(), 1040u);
+  for (const uint32_t bits : {2047u, 2040u, 1025u, 4095u}) {
+    const auto refused = Key::generate(KeyType::rsa, bits);
+    ASSERT_FALSE(refused) << bits;
+    EXPECT_NE(refused.error().message.find("multiple of 16 bits"), std::string::npos);
+  }
+  EXPECT_NE(Key::generate(KeyType::rsa, 2047).error().message.find("2032 or 2048 instead of 2047"),
+            std::string::npos);
+}
+
+std::string reason(const Key& key, const std::string& record,
+                   Identity identity = Identity::of_domain) {
+  const auto status = key.check_record(record, identity);
+  return status ? std::string("none") : status.error().message;
+}
+
 TEST(Key, PublishedRecords) {
   Key rsa = read(kRsa2048Pem);
   Key ed25519 = read(kEd25519Pem);
   const std::string p = rsa.public_base64();
-  EXPECT_TRUE(rsa.check_record(rsa.dns_record()));
-  EXPECT_TRUE(rsa.check_record("p=" + p));  // v= and k= have these defaults
-  EXPECT_TRUE(rsa.check_record("v=DKIM1;k=rsa; h=sha1:sha256;s=*; t=s; p= " + p.substr(0, 99) +
-                               "\t " + p.substr(99) + " ;"));
-  const auto reason = [](const Key& key, const std::string& record) {
-    const auto status = key.check_record(record);
-    return status ? std::string("none") : status.error().message;
-  };
+  EXPECT_EQ(reason(rsa, rsa.dns_record()), "none");
+  EXPECT_EQ(reason(rsa, "p=" + p), "none");  // v= and k= have these defaults
+  EXPECT_EQ(reason(rsa, "v=DKIM1;k=rsa; h=sha1:sha256;s=*; t=s; p= " + p.substr(0, 99) + "\t " +
+                            p.substr(99) + " ; "),
+            "none");
+  EXPECT_EQ(reason(rsa, "s=other:email; x-new=a=b; n=; p=" + p), "none");
   EXPECT_NE(reason(rsa, "v=spf1 p=" + p).find("not one of DKIM"), std::string::npos);
   EXPECT_NE(reason(rsa, "v=DKIM1; k=rsa").find("no public key"), std::string::npos);
   EXPECT_NE(reason(rsa, "v=DKIM1; p=").find("revokes"), std::string::npos);
   EXPECT_NE(reason(rsa, ed25519.dns_record()).find("of type ed25519"), std::string::npos);
   EXPECT_NE(reason(rsa, read(kRsa1024Pem).dns_record()).find("another"), std::string::npos);
   EXPECT_NE(reason(rsa, "h=sha1; p=" + p).find("SHA-256"), std::string::npos);
+  EXPECT_NE(reason(rsa, "h=*; p=" + p).find("SHA-256"), std::string::npos);
   EXPECT_NE(reason(rsa, "s=tlsrpt; p=" + p).find("not for mail"), std::string::npos);
+}
+
+// Verifiers throw the whole record away for these (RFC 6376 3.2, 3.6.1), though the key is right.
+TEST(Key, RecordsThatBreakTheRulesOfTagLists) {
+  Key rsa = read(kRsa2048Pem);
+  const std::string p = "p=" + rsa.public_base64();
+  EXPECT_NE(reason(rsa, "k=rsa; v=DKIM1; " + p).find("must be the first"), std::string::npos);
+  EXPECT_NE(reason(rsa, p + "; v=DKIM1").find("must be the first"), std::string::npos);
+  EXPECT_NE(reason(rsa, "v=DKIM1; " + p + "; " + p).find("p= twice"), std::string::npos);
+  EXPECT_NE(reason(rsa, "v=DKIM1; n=a; n=a; " + p).find("n= twice"), std::string::npos);
+  EXPECT_NE(reason(rsa, "v=DKIM1; rsa; " + p).find("'rsa' in the record"), std::string::npos);
+  EXPECT_NE(reason(rsa, "v=DKIM1;; " + p).find("'' in the record"), std::string::npos);
+  EXPECT_NE(reason(rsa, "=x; " + p).find("'=x' in the record"), std::string::npos);
+}
+
+TEST(Key, ARecordCanForbidIdentitiesBelowItsDomain) {
+  Key rsa = read(kRsa2048Pem);
+  const std::string p = "; p=" + rsa.public_base64();
+  EXPECT_EQ(reason(rsa, "v=DKIM1; t=s" + p, Identity::of_domain), "none");
+  EXPECT_NE(reason(rsa, "v=DKIM1; t=s" + p, Identity::below).find("t=s"), std::string::npos);
+  EXPECT_NE(reason(rsa, "v=DKIM1; t=y : s" + p, Identity::below).find("t=s"), std::string::npos);
+  EXPECT_EQ(reason(rsa, "v=DKIM1; t=y" + p, Identity::below), "none");
+  EXPECT_EQ(reason(rsa, "v=DKIM1" + p, Identity::below), "none");
+}
+
+TEST(Key, TestingIsOneFlagOfSeveral) {
+  EXPECT_TRUE(is_testing("v=DKIM1; t=y; p=AAAA"));
+  EXPECT_TRUE(is_testing("t=s : y; p=AAAA"));
+  EXPECT_FALSE(is_testing("v=DKIM1; t=s; n=t=y; p=AAAA"));
+  EXPECT_FALSE(is_testing("v=DKIM1; t=yes; p=AAAA"));
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ std::vector<Signer> make_signers() {
         options.lifetime = seconds(signers.size() % 3 == 0 ? 0 : 86'400);
         options.timestamp = signers.size() % 4 != 1;
         if (signers.size() % 5 == 2) options.identity = "user@sub.example.com";
+        if (signers.size() % 5 == 3) options.identity = "bounce+user=other@example.com";
         signers.push_back(take(Signer::create(options, take(Key::from_pem(pem)))));
       }
     }

@@ -77,6 +77,27 @@ TEST(Signer, TagsInOrder) {
       << text;
 }
 
+// As DKIM-Quoted-Printable (RFC 6376 2.11): bare, they would break the tag list.
+TEST(Signer, AnIdentityMayHaveWhatTagsMayNot) {
+  SignatureOptions options = options_for("example.com");
+  options.identity = "bounce+a=b;c@example.com";
+  Signer signer = signer_of(options);
+  const std::string text = unfolded(signature_of(signer, "From: a@example.com\r\n"));
+  EXPECT_NE(text.find("; i=bounce+a=3Db=3Bc@example.com;"), std::string::npos) << text;
+}
+
+TEST(Signer, WhereAnIdentityIs) {
+  const auto of = [](const char* identity) {
+    SignatureOptions options = options_for("Example.com");
+    options.identity = identity;
+    return identity_of(options);
+  };
+  EXPECT_EQ(of(""), Identity::of_domain);
+  EXPECT_EQ(of("@example.com"), Identity::of_domain);
+  EXPECT_EQ(of("a-long-local-part@example.COM"), Identity::of_domain);
+  EXPECT_EQ(of("@a.example.com"), Identity::below);
+}
+
 TEST(Signer, WithoutTimes) {
   SignatureOptions options = options_for("example.com");
   options.timestamp = false;
@@ -154,7 +175,16 @@ TEST(Signer, OptionsAreChecked) {
   EXPECT_NE(with([](auto& o) { o.domain = "a..example"; }).find("domain"), std::string::npos);
   EXPECT_NE(with([](auto& o) { o.selector = "a;b"; }).find("selector"), std::string::npos);
   EXPECT_NE(with([](auto& o) { o.selector = ""; }).find("selector"), std::string::npos);
-  EXPECT_NE(with([](auto& o) { o.identity = "user"; }).find("identity"), std::string::npos);
+  EXPECT_NE(with([](auto& o) { o.identity = "user"; }).find("has no @"), std::string::npos);
+  EXPECT_NE(with([](auto& o) { o.identity = "a b@example.com"; }).find("white space"),
+            std::string::npos);
+  EXPECT_NE(with([](auto& o) {
+              o.identity =
+                  "\xC3\xA4"
+                  "@example.com";
+            }).find("not ASCII"),
+            std::string::npos);
+  EXPECT_NE(with([](auto& o) { o.identity = "user@"; }).find("no domain name"), std::string::npos);
   EXPECT_NE(with([](auto& o) { o.identity = "@other.example"; }).find("within"), std::string::npos);
   EXPECT_NE(with([](auto& o) { o.identity = "@notexample.com"; }).find("within"),
             std::string::npos);

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The routes of docs/providers.md, as they stand there, against sinks that behave like each provider. What a test changes
+"""The routes of docs/providers.md, as they stand there, against sinks that behave like each provider: ringmta-sink proves
+that mail arrives once and unchanged, provider_sink.py has the provider's port, dialogues and limits. What a test changes
 in a block: the address, the file of the secret, and the name and roots that the sink's certificate has."""
 
 import os
 import pathlib
 import re
+import smtplib
+import subprocess
 
-from harness import check, equal, load, main, until
+from harness import check, equal, load, main, program, until
+from provider_sink import ProviderSink
 
 CERTIFICATES = pathlib.Path(os.environ["RINGMTA_CERTIFICATES"])
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "providers.md"
@@ -16,10 +20,13 @@ DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "providers.md"
 PROVIDERS = {
     "gmail": dict(mechanisms="LOGIN,PLAIN,XOAUTH2,OAUTHBEARER", size=35882577, user="you@gmail.com",
                   busy="421 4.7.0 Try again later, closing connection. - gsmtp", busy_drop=True,
-                  refusal="535-5.7.8 Username and Password not accepted. For more information, go to\\n"
+                  refusal="535-5.7.8 Username and Password not accepted. For more information, go to\r\n"
                           "535 5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp"),
     "gmail-token": dict(mechanisms="LOGIN,PLAIN,XOAUTH2,OAUTHBEARER", size=35882577, user="you@gmail.com", implicit=True,
-                        busy="450 4.2.1 The user you are trying to contact is receiving mail too quickly - gsmtp"),
+                        explains=True,
+                        busy="450 4.2.1 The user you are trying to contact is receiving mail too quickly - gsmtp",
+                        refusal="535-5.7.8 Username and Password not accepted. For more information, go to\r\n"
+                                "535 5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp"),
     "yahoo": dict(mechanisms="PLAIN,LOGIN,XOAUTH2,OAUTHBEARER", size=41697280, user="you@yahoo.com", implicit=True,
                   options=["--no-chunking", "--no-smtputf8", "--no-dsn"],
                   busy="421 4.7.0 [TSS04] Messages temporarily deferred", busy_drop=True,
@@ -66,7 +73,7 @@ def adapted(block, sink, profile, secret_file):
     block = re.sub(r'password_file = ".*?"', f'password_file = "{secret_file}"', block)
     block = re.sub(r'token_command = \[".*?"\]', f'token_command = ["/bin/cat", "{secret_file}"]', block)
     more = f'roots = "{CERTIFICATES}/root.pem"\nverify_name = "mail.example.com"\n'
-    if profile.get("implicit") and "mode =" not in block:
+    if profile.get("implicit") and "mode =" not in block and not sink.address().endswith(":465"):
         more += 'mode = "implicit"\n'  # the document's port says it
     return block.replace("[route.tls]\n", "[route.tls]\n" + more)
 
@@ -102,30 +109,179 @@ def delivers(lab, name):
           "the secret is in events, log or status")
 
 
+def number(block, key):
+    found = re.search(key + r" = (\d+)", block)
+    return int(found[1]) if found else None
+
+
+def like(name, right, **more):
+    """What the document says of the provider: its port, and its limits as those of the route."""
+    block = blocks()[name]
+    port = int(re.search(r'hosts = \["[^"]*:(\d+)"\]', block)[1])
+    limits = {"connections": number(block, "connections_max"), "messages": number(block, "messages_per_connection_max"),
+              "recipients": number(block, "recipients_per_message_max")}
+    return ProviderSink(PROVIDERS[name], right.read_text().strip().encode(), port, limits, **more)
+
+
+def without(block, *keys):
+    for key in keys:
+        block, count = re.subn(rf"{key} = .*\n", "", block)
+        equal(count, 1, key)
+    return block
+
+
+def arrives_once(relay, sink, count):
+    """All of it, and each recipient's copy once."""
+    until(lambda: len(sink.deliveries) >= count, f"{count} deliveries: {len(sink.deliveries)} {sink.problems}")
+    relay.wait_for_events("delivered", count)
+    equal(len(sink.deliveries), count, "deliveries")
+    equal(len(set(sink.deliveries)), count, "different ones")
+    equal(sink.problems, [], "what the provider does not know or offer")
+    equal(relay.events("bounced"), [], "bounced")
+
+
+def keeps_limits(lab, name):
+    """The route's limits are the provider's, so the relay meets none of its refusals."""
+    right = secret(lab, "secret", "S3cret.0123456789-abcdefghij")
+    sink = like(name, right)
+    relay = lab.relay(None, sections=adapted(blocks()[name], sink, PROVIDERS[name], right))
+    at_once, messages, recipients = (sink.limits[of] for of in ("connections", "messages", "recipients"))
+    reached = messages is not None and at_once * messages <= 500  # by so much mail, on the connections that it may have
+    singles = at_once * messages + 100 if reached else 200
+    load(relay, "--messages", singles, "--sessions", 40, "--size", 2000)
+    arrives_once(relay, sink, singles)
+    with smtplib.SMTP("127.0.0.1", relay.port) as client:
+        for part in range(2):
+            client.sendmail("you@example.com", [f"r{part}x{i}@load.test" for i in range(recipients // 2 + 1)],
+                            f"X-Load-Id: together-{part}\r\n\r\n")
+        many = recipients + recipients // 4 if recipients < 1000 else 1000
+        client.sendmail("you@example.com", [f"r{i}@load.test" for i in range(many)], "X-Load-Id: many\r\n\r\n")
+    arrives_once(relay, sink, singles + 2 * (recipients // 2 + 1) + many)
+    equal(sink.refused, dict.fromkeys(sink.refused, 0), "what the provider refused")
+    check(sink.peak <= at_once, f"{sink.peak} connections at once")
+    equal(sink.largest, min(many, recipients), "recipients of the largest")
+    if reached:
+        equal(sink.longest, messages, "messages on the longest connection")
+    equal(relay.events("deferred") + relay.events("held"), [], "mail that had to wait")
+
+
 def refuses(lab, name):
     """A wrong secret, and the provider's words for it: the mail waits, and goes when it is put right."""
     profile, block = PROVIDERS[name], blocks()[name]
     right, wrong = secret(lab, "right", "S3cret.0123456789"), secret(lab, "wrong", "Wr0ng.0123456789")
-    sink = provider_sink(lab, profile, right, f'[[rule]]\nphase = "auth"\nlimit = 1\nreply = "{profile["refusal"]}"\n')
+    sink = like(name, right)
     relay = lab.relay(None, sections=adapted(block, sink, profile, wrong) + '[client]\nhost_retry_after = "1s"\n')
     load(relay, "--messages", "1", "--sessions", "1")
     until(lambda: relay.total("client", "auth_failures") >= 2, "two refusals")
     listed = relay.command("queue", "list", "--socket", str(relay.control)).stdout
     check("authentication failed: 535" in listed, f"the queue says why: {listed}")
+    if profile.get("explains"):
+        check('"status": "400"' in relay.events("held")[0]["reply"], f"the explanation: {relay.events('held')[0]}")
     equal(relay.events("bounced") + relay.events("deferred"), [], "what the message paid for it")
     wrong.write_text(right.read_text())
-    relay.wait_for_events("delivered", 1)
-    check("Wr0ng" not in relay.process.words(), "the secret is in the log")
+    arrives_once(relay, sink, 1)
+    check("Wr0ng" not in relay.process.words() + relay.events_file.read_text(), "the secret is in the log or the events")
+
+
+def documented_replies():
+    """{route: {reply: meaning}} of the tables; each stands in the section of the route before it."""
+    found, route = {}, None
+    for line in DOCUMENT.read_text().split("\n"):
+        if line.startswith('name = "'):
+            route = line.split('"')[1]
+        row = re.match(r"\| `(\d{3} .*?)` \| (.*) \|$", line)
+        if row:
+            found.setdefault(route, {})[row[1]] = row[2]
+    return found
+
+
+# Said to AUTH; all others are said to a message.
+TO_AUTH = ("534 ", "535 ", "454 4.7.0 ", "550 5.7.30 ", "451 Authentication failed")
+
+
+def behaves_as_documented(lab, name):
+    """Each reply of the provider's table: to AUTH, all mail is held and none pays for it; to a message, it is tried again
+    (4xx) or returned (5xx), and the table says so."""
+    right = secret(lab, "secret", "S3cret.0123456789")
+    sink = like(name, right)
+    rows = documented_replies()[name]
+    to_auth = [reply for reply in rows if reply.startswith(TO_AUTH)]
+    to_mail = [reply for reply in rows if reply not in to_auth]
+    for reply in rows:
+        promise = "held" if reply in to_auth else "returned" if reply[0] == "5" else "tried again"
+        check(promise in rows[reply], f"the document says of {reply} not '{promise}' but '{rows[reply]}'")
+    sink.auth_replies = list(to_auth)
+    sink.replies = {f"row{row}": reply for row, reply in enumerate(to_mail)}
+    relay = lab.relay(None, sections=adapted(blocks()[name], sink, PROVIDERS[name], right)
+                      + '[client]\nhost_retry_after = "1s"\nhost_retry_longest = "1s"\n')
+    with smtplib.SMTP("127.0.0.1", relay.port) as client:
+        for row in range(len(to_mail)):
+            client.sendmail("", [f"row{row}@load.test"], f"X-Load-Id: {row}\r\n\r\n")
+    until(lambda: len(relay.events("delivered") + relay.events("bounced")) == len(to_mail), "an end to each message")
+    held = [event["reply"] for event in relay.events("held")]
+    for reply in to_auth:
+        check(any(f"authentication failed: {reply}" in one for one in held), f"{reply} held nothing: {held}")
+    for row, reply in enumerate(to_mail):
+        mine = [event for event in relay.events() if event.get("recipient") == f"row{row}@load.test"]
+        check(("bounced" if reply[0] == "5" else "deferred", int(reply[:3]), reply[4:])
+              in [(event["event"], event.get("code"), event.get("reply")) for event in mine], f"{reply}: {mine}")
+        equal(mine[-1]["event"], "bounced" if reply[0] == "5" else "delivered", reply)
+    equal(sink.problems, [], "what the provider does not know or offer")
+
+
+def is_taken(lab, name):
+    """The block as it stands, host and port and all."""
+    block = blocks()[name]
+    configuration = lab.directory / "c.toml"
+    configuration.write_text('hostname = "relay.test"\n' + re.sub(
+        r'"/(etc|usr)/[^"]*"', f'"{secret(lab, "secret", "S3cret")}"', block))
+    done = subprocess.run([program("RINGMTA"), "check", "--effective", "-c", configuration], capture_output=True, text=True,
+                          check=False, timeout=60)
+    equal(done.returncode, 0, done.stderr)
+    check("route" not in done.stderr, done.stderr)
+    for line in filter(None, block.split("\n")):
+        if "/etc/" not in line and "/usr/" not in line:
+            check(line in done.stdout.split("\n"), f"{line} is not in force")
+    # "by_port" is TLS from the first octet at 465; the other tests try it there.
+    port = int(re.search(r'hosts = \["[^"]*:(\d+)"\]', block)[1])
+    mode = re.search(r'\[route\.tls\][^\[]*\nmode = "(.*)"', done.stdout)[1]
+    equal(mode == "implicit" or mode == "by_port" and port == 465, PROVIDERS[name].get("implicit", False), "TLS first")
 
 
 def test_every_block_has_its_provider(_lab):
     equal(sorted(blocks()), sorted(PROVIDERS), "routes of docs/providers.md")
 
 
-for _name, _profile in PROVIDERS.items():
-    globals()[f"test_{_name}_delivers"] = lambda lab, name=_name: delivers(lab, name)
-    if "refusal" in _profile:
-        globals()[f"test_{_name}_refuses_a_wrong_secret"] = lambda lab, name=_name: refuses(lab, name)
+def test_yahoo_closes_without_a_word(lab):
+    """With its 20th message a connection is over. The relay that knows ends it itself; one that does not opens another."""
+    right = secret(lab, "secret", "S3cret.0123456789")
+    for block in (blocks()["yahoo"], without(blocks()["yahoo"], "messages_per_connection_max")):
+        sink = like("yahoo", right, silent=True)
+        relay = lab.relay(None, sections=adapted(block, sink, PROVIDERS["yahoo"], right))
+        load(relay, "--messages", 250, "--sessions", 10, "--size", 2000)
+        arrives_once(relay, sink, 250)
+        equal(sink.longest, 20, "messages on the longest connection")
+        relay.process.stop()
+        relay.events_file.unlink()
+
+
+def test_another_program_uses_the_office365_mailbox(lab):
+    """It submits two messages at any time, three are possible: what the relay sends beyond is told 432, and goes later."""
+    right = secret(lab, "secret", "S3cret.0123456789")
+    sink = like("office365", right)
+    sink.others = 2
+    relay = lab.relay(None, sections=adapted(blocks()["office365"], sink, PROVIDERS["office365"], right))
+    load(relay, "--messages", 50, "--sessions", 10, "--size", 2000)
+    arrives_once(relay, sink, 50)
+    check(sink.refused["submissions"] > 0, "the relay never had two messages under way")
+    equal({event["code"] for event in relay.events("deferred")}, {432}, "why mail had to wait")
+
+
+for _name in PROVIDERS:
+    for _how, _function in (("delivers", delivers), ("is_taken_as_it_stands", is_taken), ("keeps_limits", keeps_limits),
+                            ("refuses_a_wrong_secret", refuses), ("behaves_as_documented", behaves_as_documented)):
+        if _function is not behaves_as_documented or _name in documented_replies():
+            globals()[f"test_{_name}_{_how}"] = lambda lab, name=_name, function=_function: function(lab, name)
 
 if __name__ == "__main__":
     main()

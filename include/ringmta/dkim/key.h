@@ -20,6 +20,10 @@ namespace ringmta::dkim {
 
 enum class KeyType : uint8_t { rsa, ed25519 };
 
+// Where the identity of a key's signatures (i=) is: in its domain (d=), which it also is when there
+// is none, or below it. A record can forbid the latter.
+enum class Identity : uint8_t { of_domain, below };
+
 class Key final {
  public:
   static constexpr uint32_t kRsaBitsMin = 1024;  // RFC 8301 3.2
@@ -52,8 +56,9 @@ class Key final {
   std::string private_pem() const;    // PKCS #8; a secret
   std::string public_base64() const;  // as in p=
   std::string dns_record() const;     // "v=DKIM1; k=rsa; p=..."
-  // The text of a published TXT record (its strings joined): is it this key's, and not revoked?
-  Status check_record(std::string_view record) const;
+  // The text of a published TXT record (its strings joined): is it this key's, not revoked, and one
+  // that verifiers take for such signatures?
+  Status check_record(std::string_view record, Identity identity = Identity::of_domain) const;
 
  private:
   struct Impl;
@@ -61,5 +66,8 @@ class Key final {
   static Result<Key> tried_out(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// Does a record ask verifiers to treat its signatures as a trial (t=y)?
+bool is_testing(std::string_view record);
 
 }  // namespace ringmta::dkim

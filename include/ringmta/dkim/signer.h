@@ -44,6 +44,7 @@ struct SignatureOptions {
 
 // Are they something a verifier accepts (RFC 6376 3.5, 5.4)? An error says which is not and why.
 Status check(const SignatureOptions& options);
+Identity identity_of(const SignatureOptions& options);
 
 class Signer;
 
