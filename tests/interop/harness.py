@@ -6,6 +6,7 @@ A test file defines functions test_*(lab) and calls main(). Each gets a Lab of i
 that goes away, and processes that are ended, by pid, when the test is over.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -150,7 +151,8 @@ class Lab:
                 process.popen.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-            process.output.close()
+            with contextlib.suppress(BrokenPipeError):  # of a pipe that nobody reads any more
+                process.output.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def sink(self, *options, record=False, verify=False, port=None):
