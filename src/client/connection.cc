@@ -49,6 +49,11 @@ void Pools::Impl::fail_opening(Connection& connection, std::string reason,
                                smtp::EnhancedStatus status, bool unroutable) {
   ++counters.connect_failures;
   host_trouble(connection, std::move(reason), status, unroutable);
+  part(connection);
+}
+
+// The end of a connection that never came up.
+void Pools::Impl::part(Connection& connection) {
   // A peer that turned us away is told goodbye (RFC 5321 4.1.1.10) unless it has gone.
   const bool there = connection.state == Connection::State::opening && !connection.send_failed;
   const bool polite = there && !connection.sending && !stopping;
@@ -112,21 +117,35 @@ void Pools::Impl::feed(Connection& connection, Bytes data) {
         finish(connection, *reinterpret_cast<queue::Job*>(step.tag));
         break;
       case Action::close:
-        on_session_closed(connection, *step.reply);
+        on_session_closed(connection, step);
         return;
     }
   }
 }
 
-void Pools::Impl::on_session_closed(Connection& connection, const smtp::Reply& reply) {
+void Pools::Impl::on_session_closed(Connection& connection, const smtp::ClientSession::Step& step) {
+  const smtp::Reply& reply = *step.reply;
   if (connection.state == Connection::State::opening) {
+    // Words of our own about STARTTLS are those of a policy, or tell of an attack.
+    const bool of_tls =
+        step.phase == smtp::Phase::ehlo || (step.phase == smtp::Phase::tls && reply.code != 0);
+    if (of_tls &&
+        open_otherwise(connection, step.phase, connection.host->text() + ": " + reply.line())) {
+      return;
+    }
     // Our own words about a policy have their status; the peer's are in the text.
     const bool policy = reply.code == 0 && reply.status.subject == kSecurity;
-    if (reply.code / 100 == 4) connection.site->crowded = true;
-    fail_opening(
-        connection,
-        connection.host->text() + ": " + (policy ? reply.text : line_to_show(connection, reply)),
-        policy ? reply.status : kNoAnswer);
+    SitePool& site = *connection.site;
+    if (reply.code / 100 == 4) site.crowded = true;
+    const std::string line = line_to_show(connection, reply);
+    SitePool::Refusal refusal;
+    if (reply.code >= 400) {
+      refusal = {reply.code, reply.status, step.phase, line.substr(line.find(' ') + 1),
+                 connection.host->name};
+    }
+    fail_opening(connection, connection.host->text() + ": " + (policy ? reply.text : line),
+                 policy ? reply.status : kNoAnswer);
+    site.refusal = std::move(refusal);
     return;
   }
   if (connection.state == Connection::State::leaving && connection.jobs.empty()) {
@@ -149,8 +168,10 @@ void Pools::Impl::on_ended(Connection& connection, int32_t result) {
         return;
       }
       connection.send_failed = true;  // nobody is there to be told goodbye
-      fail_opening(connection, fmt::format("{}: {} before the reply to {}", connection.host->text(),
-                                           how, to_text(awaited(connection))));
+      end_opening(connection,
+                  fmt::format("{}: {} before the reply to {}", connection.host->text(), how,
+                              to_text(awaited(connection))),
+                  kNoAnswer);
       return;
     case Connection::State::ready:
     case Connection::State::leaving:
@@ -241,9 +262,16 @@ void Pools::Impl::set_state(Connection& connection, Connection::State state) {
     --counters.connecting;
   }
   if (before == State::ready) --site.ready;
-  if (is_up(before) && !is_up(state)) --host.established;
+  const uint32_t over_tls = connection.secure != nullptr ? 1 : 0;
+  if (is_up(before) && !is_up(state)) {
+    --host.established;
+    host.over_tls -= over_tls;
+  }
   if (state == State::ready) ++site.ready;
-  if (!is_up(before) && is_up(state)) ++host.established;
+  if (!is_up(before) && is_up(state)) {
+    ++host.established;
+    host.over_tls += over_tls;
+  }
   connection.state = state;
 }
 

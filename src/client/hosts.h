@@ -34,6 +34,7 @@ struct Host {
   uint32_t rank = 0;         // of the address, among those of its name: address_order.h
   uint32_t opening = 0;      // connections being made
   uint32_t established = 0;  // connections past EHLO
+  uint32_t over_tls = 0;     // of these
   uint32_t failures = 0;     // in a row
   bool proven = false;       // a transaction went through since
   Monotonic skip_until{};

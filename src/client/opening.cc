@@ -125,8 +125,7 @@ bool Pools::Impl::open(SitePool& site) {
       if (site.live()) return false;
       if (host == nullptr) site.end_row();  // otherwise the next one begins where this one stops
       if (site.hosts.size() == 0) {
-        site.problem_status = kNoAnswer;
-        site.problem = "no address of a host is known for " + queue.site(site.id).name;
+        site.failed_for("no address of a host is known for " + queue.site(site.id).name);
         site.held_until = now() + std::min(kNoHostsRetry, options.host_retry_after);
       } else {
         site.held_until = site.hosts.next_chance();
@@ -137,8 +136,7 @@ bool Pools::Impl::open(SitePool& site) {
     }
     if (std::string reason = why_not(site, *host); !reason.empty()) {
       host_failed(site, *host);
-      site.problem = std::move(reason);
-      site.problem_status = kNoAnswer;
+      site.failed_for(std::move(reason));
       continue;
     }
     if (connect(site, host)) return true;
@@ -160,8 +158,7 @@ bool Pools::Impl::connect(SitePool& site, const std::shared_ptr<Host>& host) {
   if (!stream) {
     connections.release(slot);
     ++counters.connect_failures;
-    site.problem = host->text() + ": " + stream.error().message;
-    site.problem_status = kNoAnswer;
+    site.failed_for(host->text() + ": " + stream.error().message);
     if (is_our_shortage(stream.error().code)) {
       our_shortage(site, site.problem);
       return false;
@@ -217,7 +214,7 @@ uint32_t Pools::Impl::preferred_to_ourselves(SitePool& site) const {
   const Host* ourselves =
       site.hosts.first_that([&](const Host& host) { return is_own(host.address, {}); });
   if (ourselves == nullptr) return UINT32_MAX;
-  site.problem = ourselves->text() + " is this relay itself: the mail would loop";
+  site.failed_for(ourselves->text() + " is this relay itself: the mail would loop");
   return ourselves->preference;
 }
 
@@ -277,8 +274,7 @@ void Pools::Impl::our_shortage(SitePool& site, std::string_view reason) {
 void Pools::Impl::host_trouble(Connection& connection, std::string reason,
                                smtp::EnhancedStatus status, bool unroutable) {
   SitePool& site = *connection.site;
-  site.problem = std::move(reason);
-  site.problem_status = status;
+  site.failed_for(std::move(reason), status);
   if (const uint32_t others = others_served(connection); others > 0) {  // it wants no more of them
     site.window = others;
     const int64_t hold = kFirstHold.count << std::min(site.refusals++, kDoublingsMax);
@@ -329,7 +325,11 @@ void Pools::Impl::fail_site(SitePool& site) {
   site.window = 1;
   site.tried = 0;
   site.transaction_ns = INT64_MAX;
-  queue.site_failed(site.id, site.problem, site.held_until, site.problem_status, site.crowded);
+  const SitePool::Refusal& said = site.refusal;
+  const queue::SiteTrouble trouble =
+      said.code != 0 ? queue::SiteTrouble{said.text, said.status, said.code, said.phase, said.host}
+                     : queue::SiteTrouble{.text = site.problem, .status = site.problem_status};
+  queue.site_failed(site.id, trouble, site.held_until, site.crowded);
   refuse_lent(site, queue::Verdict::deferred, site.problem, site.problem_status);
 }
 

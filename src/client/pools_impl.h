@@ -90,13 +90,14 @@ struct Pools::Impl {
   void on_connected(Connection& connection, int32_t result);
   void on_received(Connection& connection, Bytes data);
   void feed(Connection& connection, Bytes data);
-  void on_session_closed(Connection& connection, const smtp::Reply& reply);
+  void on_session_closed(Connection& connection, const smtp::ClientSession::Step& step);
   void on_ended(Connection& connection, int32_t result);
   void on_closed(Connection& connection);
   void lose(Connection& connection, std::string_view reason, ring::CloseMode mode,
             bool blame_host = true);
   void fail_opening(Connection& connection, std::string reason,
                     smtp::EnhancedStatus status = kNoAnswer, bool unroutable = false);
+  void part(Connection& connection);
   void leave(Connection& connection);
   void close(Connection& connection, ring::CloseMode mode);
   void set_state(Connection& connection, Connection::State state);
@@ -117,6 +118,8 @@ struct Pools::Impl {
   static bool in_handshake(const Connection& connection);
   static bool turning_to_tls(const Connection& connection);
   void tls_broken(Connection& connection, std::string_view why, bool gone);
+  void end_opening(Connection& connection, const std::string& reason, smtp::EnhancedStatus status);
+  bool open_otherwise(Connection& connection, smtp::Phase awaited, std::string_view reason);
   void seal_next(Connection& connection);
   void send_sealed(Connection& connection);
   static void sealed_sent(Connection& connection);

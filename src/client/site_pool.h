@@ -35,8 +35,20 @@ struct SitePool {
   Connection::Jobs lent;                                 // by other shards, not begun
   uint32_t lent_count = 0;
   Hosts hosts;
-  std::string problem;  // why a host could not be used, the last time
+  // Why a host could not be used, the last time.
+  void failed_for(std::string why, smtp::EnhancedStatus status = kNoAnswer) {
+    problem = std::move(why);
+    problem_status = status;
+    refusal = {};
+  }
+  std::string problem;
   smtp::EnhancedStatus problem_status = kNoAnswer;
+  struct Refusal {      // of a host that was reached and turned the connection away
+    uint16_t code = 0;  // 0: it was something else
+    smtp::EnhancedStatus status{};
+    smtp::Phase phase = smtp::Phase::greeting;
+    std::string text, host;
+  } refusal;
 
   uint32_t connections = 0;  // all, until their stream is closed: what the peer can count
   uint32_t opening = 0;      // connecting or before EHLO's reply

@@ -179,7 +179,7 @@ void Pools::Impl::timed_out(Connection& connection) {
     lose(connection, reason, ring::CloseMode::abort);
   } else {
     connection.send_failed = true;  // it is past goodbyes
-    fail_opening(connection, connection.host->text() + ": " + reason);
+    end_opening(connection, connection.host->text() + ": " + reason, kNoAnswer);
   }
 }
 

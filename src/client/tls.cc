@@ -10,7 +10,8 @@
 // connections beyond that wait in a row, with what they received held back by the Io.
 //
 // How it fails: opportunistic mail goes in clear text over a new connection, and the host's TLS
-// counts as broken for a while; under any other policy the host counts as failed (4.7.5).
+// counts as broken for a while; under any other policy the host counts as failed (4.7.5). Before
+// either, what failed with a resumed session is tried with a full handshake.
 #include <algorithm>
 
 #include "pools_impl.h"
@@ -222,7 +223,7 @@ bool Pools::Impl::in_handshake(const Connection& connection) {
   return connection.secure != nullptr && !connection.secure->session.handshaken();
 }
 
-// Between STARTTLS and the end of the handshake: what goes wrong here would not in clear text.
+// Between STARTTLS and the end of the handshake.
 bool Pools::Impl::turning_to_tls(const Connection& connection) {
   return connection.state == Connection::State::opening && awaited(connection) == smtp::Phase::tls;
 }
@@ -236,25 +237,49 @@ void Pools::Impl::tls_broken(Connection& connection, std::string_view why, bool 
     connection.alerted = connection.sending;
   }
   connection.send_failed = true;  // no words of ours after the alert
-  if (!turning_to_tls(connection)) {
-    if (connection.state == Connection::State::opening) {
-      fail_opening(connection, reason, kTlsFailed);
-    } else {
-      lose(connection, why, ring::CloseMode::abort);
-    }
-    return;
+  if (connection.state == Connection::State::opening) {
+    end_opening(connection, reason, kTlsFailed);
+  } else {
+    lose(connection, why, ring::CloseMode::abort);
   }
-  ++counters.tls_failures;
-  if (!connection.may_fall_back) {
-    fail_opening(connection, reason, kTlsFailed);
-    return;
+}
+
+// It broke before it was up: another one is opened in another way, or the host counts as failed.
+void Pools::Impl::end_opening(Connection& connection, const std::string& reason,
+                              smtp::EnhancedStatus status) {
+  if (!open_otherwise(connection, awaited(connection), reason)) {
+    fail_opening(connection, reason, status);
   }
-  ++counters.tls_fallbacks;
-  tls_memory.note(connection.host->address, now() + options.tls.broken_for);
-  log(LogLevel::info, "{}; its mail goes in clear text for {} s", reason,
-      options.tls.broken_for.count / 1000);
+}
+
+// True: the connection ends, the next one does without what may be to blame, and nothing is held
+// against the host. First that is a session which was resumed, then TLS itself.
+//
+// A handshake that is done proves little. With TLS 1.3 ours ends before the peer has looked at our
+// certificate (or at its absence, RFC 8446 4.4.2.4), and there are servers and devices that fail
+// only at what comes then. So TLS works when the EHLO in it was answered.
+bool Pools::Impl::open_otherwise(Connection& connection, smtp::Phase awaited,
+                                 std::string_view reason) {
+  const bool in_tls = connection.secure != nullptr;
+  const bool unproven = awaited == smtp::Phase::tls || (in_tls && awaited == smtp::Phase::ehlo);
+  if (unproven) ++counters.tls_failures;
+  const bool resumes = in_tls && connection.secure->session.resumes();
+  if (in_tls) connection.secure->session.forget();
+  Host& host = *connection.host;
+  if (host.proven && host.over_tls > 0) return false;  // it is not TLS, or not that of all of them
+  if (resumes) {
+    log(LogLevel::debug, "{}; the next handshake is a full one", reason);
+  } else {
+    if (!connection.may_fall_back || !unproven) return false;
+    tls_memory.note(host.address, now() + options.tls.broken_for);
+    if (!tls_memory.is_broken(host.address, now())) return false;  // broken_max = 0
+    ++counters.tls_fallbacks;
+    log(LogLevel::info, "{}; its mail goes in clear text for {} s", reason,
+        options.tls.broken_for.count / 1000);
+  }
   touch(*connection.site);
-  close(connection, connection.alerted ? ring::CloseMode::graceful : ring::CloseMode::abort);
+  part(connection);
+  return true;
 }
 
 // ---- output

@@ -124,7 +124,8 @@ const Section kSections[] = {
     {.name = "client.tls",
      .about = "How connections to next hops are protected (`docs/tls-out.md`)."},
     {.name = "client.tls.rule",
-     .about = "The same for some domains found by MX. What is not given is as in `[client.tls]`.",
+     .about = "The same for some domains found by MX, or for all that certain MX hosts serve. What "
+              "is not given is as in `[client.tls]`.",
      .begin = [](Settings& s) { s.client.rules.push_back({{}, s.client.mx}); },
      .count = [](const Settings& s) { return s.client.rules.size(); },
      .only =

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The rows about TLS and authentication at next hops. How a connection is protected can be said in
-// three places: [client.tls] for all, [[client.tls.rule]] for some domains found by MX,
-// [route.tls] for a route; so its rows are made three times, and what the more special ones leave
-// out is taken from [client.tls].
+// three places: [client.tls] for all, [[client.tls.rule]] for some domains found by MX or
+// some MX hosts, [route.tls] for a route; so its rows are made three times, and what the more
+// special ones leave out is taken from [client.tls].
 #include <fmt/format.h>
 
 #include <array>
@@ -124,9 +124,16 @@ constexpr Key kRows[] = {
      .name = "domains",
      .kind = Texts{RINGMTA_AT(client.rules.back().domains), check_route_domain, "domains"},
      .meaning = "Recipient domains, written as in a route. The most exact rule wins. It does not "
-                "hold for domains of a route.",
-     .example = "[\"example.org\"]",
-     .required = true},
+                "hold for domains of a route. A rule has either `domains` or `hosts`.",
+     .example = "[\"example.org\"]"},
+    {.section = "client.tls.rule",
+     .name = "hosts",
+     .kind = Texts{RINGMTA_AT(client.rules.back().hosts), check_route_domain, "hosts"},
+     .meaning = "MX hosts, written as domains in a route: the rule holds for all domains they "
+                "serve, but for those with a rule of their own. Of a domain's hosts the most "
+                "preferred that has a rule decides. Whoever can forge MX records is not stopped "
+                "by it: see `docs/tls-out.md`.",
+     .example = "[\".mail.example.net\"]"},
 
     {.section = "route.tls",
      .name = "mode",

@@ -5,7 +5,7 @@
 // Files are read when the configuration is, so a mistake shows then and not when mail waits.
 #include <fmt/format.h>
 
-#include <map>
+#include <set>
 
 #include "checks.h"
 #include "files.h"
@@ -131,6 +131,35 @@ void check_pair(const TlsOptions& tls, const char* section, size_t element, Prob
                  fmt::format("needs its {} too", tls.key_file.empty() ? "key" : "certificate"));
 }
 
+void check_patterns(const std::vector<std::string>& patterns, std::set<std::string>& before,
+                    const char* key, size_t rule, Problems& problems) {
+  for (const std::string& pattern : patterns) {
+    if (before.insert(pattern).second) continue;
+    problems.error(problems.line_of(key, rule), key,
+                   fmt::format("\"{}\" has a rule already: take it out of one of them", pattern));
+  }
+}
+
+// Both at once could be meant as "either" or as "these domains, at these hosts", and the wrong
+// guess would be mail in clear text.
+void check_whom(const client::SecurityRule& rule, size_t element, Problems& problems) {
+  constexpr const char* kDomains = "client.tls.rule.domains";
+  constexpr const char* kHosts = "client.tls.rule.hosts";
+  if (problems.refused(kDomains, element) || problems.refused(kHosts, element)) return;
+  if (!rule.domains.empty() && !rule.hosts.empty()) {
+    problems.error(problems.line_of(kHosts, element), kHosts,
+                   "stands beside domains: make two rules of it, one for the domains and one for "
+                   "the MX hosts");
+  } else if (rule.domains.empty() && rule.hosts.empty()) {
+    uint32_t line = 0;
+    for (const char* key : {"domains", "hosts", "policy", "roots", "verify_name", "certificate"}) {
+      if (line == 0) line = problems.line_of(fmt::format("client.tls.rule.{}", key), element);
+    }
+    problems.error(line, "client.tls.rule",
+                   "is for nobody: write domains = [...], or hosts = [...] for MX hosts");
+  }
+}
+
 void check_auth(const AuthOptions& auth, size_t route, Problems& problems) {
   const size_t sources = (auth.password_file.empty() ? 0U : 1U) +
                          (auth.token_file.empty() ? 0U : 1U) +
@@ -161,21 +190,22 @@ void fit_tls_out(Settings& settings) {
   settings.queue.connection_rules.clear();
   for (client::SecurityRule& rule : client.rules) {
     for (std::string& domain : rule.domains) domain = dns::domain_key(domain);
-    settings.queue.connection_rules.push_back({rule.domains, label_of(rule.security.tls)});
+    for (std::string& host : rule.hosts) host = lower(host);
+    settings.queue.connection_rules.push_back(
+        {rule.domains, label_of(rule.security.tls), rule.hosts});
   }
 }
 
 void check_tls_out(const Settings& settings, Problems& problems) {
   const client::ClientPoolOptions& client = settings.client;
   check_pair(client.mx.tls, "client.tls", 0, problems);
-  std::map<std::string, size_t> domains;
+  std::set<std::string> domains, hosts;
   for (size_t i = 0; i < client.rules.size(); ++i) {
-    check_pair(client.rules[i].security.tls, "client.tls.rule", i, problems);
-    for (const std::string& domain : client.rules[i].domains) {
-      if (domains.emplace(domain, i).second) continue;
-      problems.error(problems.line_of("client.tls.rule.domains", i), "client.tls.rule.domains",
-                     fmt::format("\"{}\" has a rule already: take it out of one of them", domain));
-    }
+    const client::SecurityRule& rule = client.rules[i];
+    check_pair(rule.security.tls, "client.tls.rule", i, problems);
+    check_patterns(rule.domains, domains, "client.tls.rule.domains", i, problems);
+    check_patterns(rule.hosts, hosts, "client.tls.rule.hosts", i, problems);
+    check_whom(rule, i, problems);
   }
   for (size_t i = 0; i < client.routes.size(); ++i) {
     if (client.routes[i].own_tls) check_pair(client.routes[i].tls, "route.tls", i, problems);

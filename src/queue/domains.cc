@@ -95,6 +95,15 @@ uint32_t Queue::Impl::schedule_of(const DomainEntry& domain) {
   return rule != kNone ? rule : 0;
 }
 
+uint32_t Queue::Impl::connection_rule_of(const DomainEntry& domain,
+                                         std::span<const ResolvedHost> hosts) const {
+  if (domain.rule != kNone) return domain.rule;
+  for (const ResolvedHost& one : hosts) {  // by preference
+    if (const uint32_t rule = site_connection_rules.find(one.name); rule != kNone) return rule;
+  }
+  return kNone;
+}
+
 uint32_t Queue::Impl::current_site(uint32_t index) {
   DomainEntry& domain = *domains.at_index(index);
   if (domain.routed) return domain.site;
@@ -169,9 +178,10 @@ void Queue::Impl::domain_resolved(std::string_view name, const Resolution& resol
   uint32_t site = kNone;
   if (resolution.kind == Resolution::Kind::hosts) {
     RINGMTA_ASSERT(!resolution.hosts.empty());
-    const std::string site_name = name_of_site(resolution.site, domain.rule);
+    const uint32_t rule = connection_rule_of(domain, resolution.hosts);
+    const std::string site_name = name_of_site(resolution.site, rule);
     site = find_site(site_name);
-    if (site == kNone) site = make_site(site_name, kNoRoute, options.mx, domain.rule);
+    if (site == kNone) site = make_site(site_name, kNoRoute, options.mx, rule);
     ++sites.at_index(site)->users;
     set_hosts(*sites.at_index(site), resolution.hosts);
     domain.state = DomainEntry::State::known;

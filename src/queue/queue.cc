@@ -33,6 +33,9 @@ Queue::Impl::Impl(shard::Loop& the_loop, spool::Spool& the_spool, const QueueOpt
     for (const std::string& pattern : options.connection_rules[i].domains) {
       connection_rules.add(pattern, i);
     }
+    for (const std::string& pattern : options.connection_rules[i].hosts) {
+      site_connection_rules.add(pattern, i);
+    }
   }
 }
 

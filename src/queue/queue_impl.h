@@ -22,6 +22,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,7 @@ struct Queue::Impl {
   void drop_domain(uint32_t index, uint32_t recipients);
   const RetryOptions& schedule(const Delivery& delivery);
   uint32_t schedule_of(const DomainEntry& domain);
+  uint32_t connection_rule_of(const DomainEntry& domain, std::span<const ResolvedHost> hosts) const;
   uint32_t current_site(uint32_t domain);  // kNone: not known yet, or refused
   void ask_about(uint32_t domain);
   void no_refresh(DomainEntry& domain, uint32_t index);
@@ -296,7 +298,7 @@ struct Queue::Impl {
 
   std::vector<RetryOptions> schedules;    // 0: the general one
   std::vector<uint32_t> route_schedules;  // by route
-  DomainPatterns routes, retry_rules, site_retry_rules, connection_rules;
+  DomainPatterns routes, retry_rules, site_retry_rules, connection_rules, site_connection_rules;
   DomainPool domains{kEntriesMax};
   IndexTable domain_table;
   IndexList to_ask, to_ask_again, to_refresh, idle_domains;

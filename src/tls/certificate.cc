@@ -17,6 +17,8 @@ namespace {
 
 enum Tag : uint32_t {
   boolean = 0x01,
+  integer = 0x02,
+  bit_string = 0x03,
   octet_string = 0x04,
   object_identifier = 0x06,
   utc_time = 0x17,
@@ -74,6 +76,9 @@ bool skip(Reader& reader, size_t elements) {
 
 constexpr std::string_view kSubjectAltName("\x55\x1D\x11", 3);
 constexpr std::string_view kEcPublicKey("\x2A\x86\x48\xCE\x3D\x02\x01", 7);
+constexpr std::string_view kRsaKey("\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01", 9);
+constexpr std::string_view kRsaPssKey("\x2A\x86\x48\x86\xF7\x0D\x01\x01\x0A", 9);
+constexpr size_t kRsaOctetsMin = 256, kCurveOctetsMin = 32;
 // md2, md4, md5 and sha1WithRSAEncryption: 1.2.840.113549.1.1.2 to .5
 constexpr std::string_view kRsaSignature("\x2A\x86\x48\x86\xF7\x0D\x01\x01", 8);
 constexpr std::string_view kEcdsaWithSha1("\x2A\x86\x48\xCE\x3D\x04\x01", 7);
@@ -82,6 +87,25 @@ bool is_weak(std::string_view algorithm) {
   if (algorithm == kEcdsaWithSha1) return true;
   return algorithm.size() == kRsaSignature.size() + 1 && algorithm.starts_with(kRsaSignature) &&
          algorithm.back() >= 2 && algorithm.back() <= 5;
+}
+
+// Of the octets of a subjectPublicKey; what cannot be read counts as weak.
+bool is_weak_key(std::string_view type, Bytes key) {
+  Reader reader(key);
+  reader.take(1);  // bits unused in the last octet
+  if (type == kEcPublicKey) {
+    constexpr uint32_t kUncompressed = 4;  // both coordinates follow, otherwise one (RFC 5480 2.2)
+    const size_t coordinates = reader.number(1) == kUncompressed ? 2 : 1;
+    return reader.failed() || reader.rest().size() / coordinates < kCurveOctetsMin;
+  }
+  if (type != kRsaKey && type != kRsaPssKey) return false;  // Edwards curves
+  const auto numbers = next_of(reader, Tag::sequence);
+  if (!numbers) return true;
+  Reader numbers_reader(*numbers);
+  const auto modulus = next_of(numbers_reader, Tag::integer);
+  if (!modulus) return true;
+  const std::string_view octets = as_text(*modulus);
+  return octets.size() - std::min(octets.find_first_not_of('\0'), octets.size()) < kRsaOctetsMin;
 }
 
 void read_names(Bytes value, Certificate& into) {
@@ -164,6 +188,9 @@ Result<Certificate> read_certificate(Bytes der) {
   const auto key_type = next_of(key_algorithm_reader, Tag::object_identifier);
   if (!key_type) return damaged();
   result.is_ecdsa = as_text(*key_type) == kEcPublicKey;
+  const auto public_key = next_of(key_reader, Tag::bit_string);
+  if (!public_key) return damaged();
+  result.weak_key = is_weak_key(as_text(*key_type), *public_key);
   while (!fields.empty()) {
     const Element element = next_element(fields);
     if (fields.failed()) return damaged();

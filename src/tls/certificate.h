@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the relay itself must know of a certificate (RFC 5280): its names, whether it is signed with
-// a broken hash, its fingerprint. Chains, dates and keys are the library's to check.
+// a broken hash or has a weak key, its fingerprint. Chains and dates are the library's to check.
 #pragma once
 
 #include <array>
@@ -19,6 +19,7 @@ struct Certificate {
   std::vector<std::string> dns_names;  // of subjectAltName, in lower case
   std::vector<std::string> addresses;  // of subjectAltName: 4 or 16 octets each
   bool is_ecdsa = false;               // its key is on an elliptic curve
+  bool weak_key = false;               // RSA of less than 2048 bits, a curve of less than 256
   bool weak_signature = false;         // signed with MD5 or SHA-1
   bool self_issued = false;            // issuer and subject are the same
   int64_t not_before_s = 0;            // since 1970

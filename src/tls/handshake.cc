@@ -23,6 +23,19 @@ bool is_address(const std::string& name) {
          inet_pton(AF_INET6, name.c_str(), octets) == 1;
 }
 
+// What is asked of servers by begin_client() and judge(). The library's own limits would be for the
+// key of this relay, too, and let nobody in where that is weak.
+bool is_strong(const WOLFSSL_X509_STORE_CTX& store) {
+  for (int i = 0; i < store.totalCerts; ++i) {
+    const WOLFSSL_BUFFER_INFO& one = store.certs[i];
+    const auto certificate =
+        read_certificate({reinterpret_cast<const std::byte*>(one.buffer), one.length});
+    if (!certificate || certificate->weak_key) return false;
+    if (i == 0 && certificate->weak_signature) return false;
+  }
+  return true;
+}
+
 int new_ticket(WOLFSSL*, const unsigned char*, int, void* flag) {
   *static_cast<bool*>(flag) = true;
   return 0;
@@ -143,8 +156,9 @@ void Session::Impl::remember() {
 // Called for every fault in the chain, and for the peer's own certificate (depth 0) when there was
 // none. The answer 1 accepts.
 //
-// A server accepts any certificate of a client and notes whether it verified. But it never accepts
-// a faulty issuer: the library would take that into its roots, and the next client could use it.
+// A server accepts any certificate of a client and notes whether it verified, and is strong. But it
+// never accepts a faulty issuer: the library would take that into its roots, and the next client
+// could use it.
 int Session::Impl::verify(int fine, WOLFSSL_X509_STORE_CTX* store) {
   auto& session = *static_cast<Impl*>(store->userCtx);
   if (store->error_depth != 0 || store->totalCerts < 1) {
@@ -155,7 +169,7 @@ int Session::Impl::verify(int fine, WOLFSSL_X509_STORE_CTX* store) {
                   store->certs[0].length);
   if (session.server) {
     session.peer_fingerprint = fingerprint(der);
-    if (fine == 0) session.peer_unverified = true;
+    if (fine == 0 || !is_strong(*store)) session.peer_unverified = true;
     return 1;
   }
   session.judge(der, fine != 0 ? 0 : store->error);

@@ -102,6 +102,12 @@ std::string words_for(int code) {
       return "its key exchange (Diffie-Hellman) is too weak";
     case NOT_CA_ERROR:
       return "an issuer of its certificate is not marked as one (basicConstraints, keyUsage)";
+    case KEYUSE_SIGNATURE_E:
+    case KEYUSE_ENCIPHER_E:
+      return "its certificate is not for TLS (its keyUsage lacks what the handshake needs)";
+    case EXTKEYUSE_AUTH_E:
+      return "its certificate is for another purpose (a server's needs serverAuth in its "
+             "extendedKeyUsage, a client's clientAuth)";
     case NO_PEER_CERT:
       return "it showed no certificate";
     case MATCH_SUITE_ERROR:

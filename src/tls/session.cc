@@ -124,6 +124,15 @@ void Session::close() {
   wolfSSL_shutdown(my.library.get());
 }
 
+bool Session::resumes() const {
+  return impl_->offered_session && (!handshaken() || impl_->facts.resumed);
+}
+
+void Session::forget() {
+  if (impl_->client) impl_->client->impl().sessions.drop(impl_->cache_key);
+  impl_->cache_key.clear();  // nor is what it may still be given
+}
+
 bool Session::has_output() const { return !impl_->transport.output.empty(); }
 
 void Session::take_output(std::string& into) {
@@ -170,6 +179,7 @@ void Session::Impl::take_hello() {
     return;
   }
   name = std::move(hello.server_name);
+  transport.server_name = name;
   begin_server(server->impl().choose(name, hello.ecdsa));
 }
 

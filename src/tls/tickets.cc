@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sealing of session tickets: AES-256-GCM, the key's name as associated data.
+// Sealing of session tickets: AES-256-GCM. The key's name and the server name that the client asked
+// for are associated data, so a ticket given under one name does not open under another: "the
+// server MUST NOT accept the request to resume the session if the server_name extension contains a
+// different name" (RFC 6066 3), whose certificate the client would never see. It gets a full
+// handshake.
 #include "ringmta/tls/tickets.h"
 
 #include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 
 #include <algorithm>
@@ -11,12 +16,26 @@
 #include "library.h"
 #include "ringmta/base/assert.h"
 #include "ticket_sealer.h"
+#include "transport.h"
 
 namespace ringmta::tls {
 namespace {
 
 constexpr word32 kNonceSize = 12;
 constexpr word32 kTagSize = 16;
+
+// What a ticket is bound to.
+struct Binding {
+  std::array<byte, sizeof TicketKeys::Key::name> key_name;
+  std::array<byte, WC_SHA256_DIGEST_SIZE> server_name;  // hashed
+};
+static_assert(sizeof(Binding) == 48);
+
+bool bind(Binding& binding, const byte* key_name, std::string_view server_name) {
+  std::memcpy(binding.key_name.data(), key_name, binding.key_name.size());
+  return wc_Sha256Hash(reinterpret_cast<const byte*>(server_name.data()),
+                       static_cast<word32>(server_name.size()), binding.server_name.data()) == 0;
+}
 
 const byte* octets_of(const std::byte* from) { return reinterpret_cast<const byte*>(from); }
 
@@ -73,17 +92,20 @@ int TicketSealer::callback(WOLFSSL* session, unsigned char* key_name, unsigned c
     key = my.keys_.find(reinterpret_cast<const std::byte*>(key_name));
     if (key == nullptr) return WOLFSSL_TICKET_RET_REJECT;
   }
+  const auto& transport = *static_cast<const Transport*>(wolfSSL_GetIOReadCtx(session));
+  Binding binding;
+  if (!bind(binding, key_name, transport.server_name)) return WOLFSSL_TICKET_RET_REJECT;
+  const auto* bound = reinterpret_cast<const byte*>(&binding);
   Aes aes;
   if (wc_AesInit(&aes, nullptr, INVALID_DEVID) != 0) return WOLFSSL_TICKET_RET_REJECT;
   int code =
       wc_AesGcmSetKey(&aes, octets_of(key->secret.data()), static_cast<word32>(key->secret.size()));
   if (code == 0) {
     const auto octets = static_cast<word32>(size);
-    const auto name_size = static_cast<word32>(key->name.size());
     code = seal != 0 ? wc_AesGcmEncrypt(&aes, ticket, ticket, octets, iv, kNonceSize, mac, kTagSize,
-                                        key_name, name_size)
+                                        bound, sizeof binding)
                      : wc_AesGcmDecrypt(&aes, ticket, ticket, octets, iv, kNonceSize, mac, kTagSize,
-                                        key_name, name_size);
+                                        bound, sizeof binding);
   }
   wc_AesFree(&aes);
   *size_out = size;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "library.h"
 #include "ringmta/base/bytes.h"
@@ -14,6 +15,7 @@ struct Transport {
   size_t held_used = 0;
   Bytes input;  // what step() was given and has not been taken
   std::string output;
+  std::string_view server_name;  // server: what the client asked for; tickets are bound to it
 
   // What a peer can ask for at no cost to itself (TLS 1.3 lets it send any number of KeyUpdates,
   // each of which costs two key derivations and, if asked for, an answer; RFC 8446 4.6.3) is paid

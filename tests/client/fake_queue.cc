@@ -179,12 +179,15 @@ uint32_t Queue::work(SiteId site) const {
   return static_cast<uint32_t>(fake.ready_[site.value].size());
 }
 void Queue::job_done(Job* job) { impl_->fake.done(job); }
-void Queue::site_failed(SiteId site, std::string_view reason, Monotonic until,
-                        smtp::EnhancedStatus status, bool crowded) {
+void Queue::site_failed(SiteId site, const SiteTrouble& trouble, Monotonic until, bool crowded) {
   impl_->fake.held_until.at(site.value) = until;
-  impl_->fake.failed_status = status;
+  impl_->fake.failed_status = trouble.status;
   impl_->fake.failed_crowded = crowded;
-  impl_->fake.news.push_back("failed " + std::to_string(site.value) + ": " + std::string(reason));
+  std::string news = "failed " + std::to_string(site.value) + ": ";
+  if (trouble.code != 0) {
+    news += std::string(trouble.host) + ": " + std::to_string(trouble.code) + " ";
+  }
+  impl_->fake.news.push_back(news + std::string(trouble.text));
 }
 void Queue::site_recovered(SiteId site) {
   impl_->fake.news.push_back("recovered " + std::to_string(site.value));

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "relay.h"
+#include "ringmta/client/security.h"
 
 namespace ringmta::client {
 namespace {
@@ -393,6 +394,15 @@ TEST_F(Failover, SendsFromTheChosenAddress) {
   ASSERT_TRUE(run_until_results(2));
   EXPECT_EQ(four.last_client, "198.51.100.7");
   EXPECT_EQ(six.last_client, "2001:db8::7");
+}
+
+TEST(HostNames, WithoutPort) {
+  EXPECT_EQ(name_without_port("smtp.example.net:587"), "smtp.example.net");
+  EXPECT_EQ(name_without_port("smtp.example.net"), "smtp.example.net");
+  EXPECT_EQ(name_without_port("192.0.2.1:25"), "192.0.2.1");
+  EXPECT_EQ(name_without_port("[2001:db8::1]:25"), "2001:db8::1");
+  EXPECT_EQ(name_without_port("2001:db8::1"), "2001:db8::1");
+  EXPECT_EQ(name_without_port("/run/lmtp"), "/run/lmtp");
 }
 
 }  // namespace

@@ -275,7 +275,7 @@ void Queue::job_done(Job* job) {
   ++(good ? impl_->world.delivered : impl_->world.other_verdicts);
   impl_->spare.push_back(job);
 }
-void Queue::site_failed(SiteId, std::string_view, Monotonic, smtp::EnhancedStatus, bool) {}
+void Queue::site_failed(SiteId, const SiteTrouble&, Monotonic, bool) {}
 void Queue::site_recovered(SiteId) {}
 const Site& Queue::site(SiteId /*id*/) const { return impl_->site; }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // TLS to next hops: what each policy does with each kind of peer.
+#include <set>
+
 #include "../tls/material.h"
 #include "relay.h"
 #include "ringmta/tls/session.h"
@@ -37,6 +39,24 @@ struct Tools {
       return line == "STARTTLS" ? std::optional(answer_to_starttls) : std::nullopt;
     };
     return script;
+  }
+  // TLS works, but the EHLO in it, of these connections, is answered so.
+  ScriptedPeer::Script broken_in_tls(const std::string& answer_to_ehlo,
+                                     std::function<bool(uint32_t)> is_for) {
+    ScriptedPeer::Script script = good();
+    script.answer = [=, in_tls = std::set<uint32_t>()](uint32_t connection,
+                                                       std::string_view line) mutable {
+      if (line == "STARTTLS") {
+        in_tls.insert(connection);
+      } else if (line.starts_with("EHLO") && in_tls.contains(connection) && is_for(connection)) {
+        return std::optional(answer_to_ehlo);
+      }
+      return std::optional<std::string>();
+    };
+    return script;
+  }
+  ScriptedPeer::Script broken_in_tls(const std::string& answer_to_ehlo) {
+    return broken_in_tls(answer_to_ehlo, [](uint32_t) { return true; });
   }
   static void use(ClientPoolOptions& options, TlsPolicy policy) {
     options.mx.tls.policy = policy;
@@ -187,9 +207,18 @@ TEST_F(TlsOut, OpportunisticGoesOnInClearTextAfterARefusal) {
 }
 
 TEST_F(TlsWorlds, OpportunisticConnectsAnewAndRemembers) {
-  for (const char* how : {"220 go", "220 go!drop", "220 go!reset", "220 go!deaf"}) {
+  std::vector<std::pair<std::string, ScriptedPeer::Script>> cases;
+  for (const char* how :
+       {"220 go", "220 go!drop", "220 go!reset", "220 go!deaf", "421 4.3.2 not now!drop"}) {
+    cases.emplace_back(how, broken(how));
+  }
+  for (const char* how : {"!drop", "!reset", "!deaf", "454 4.7.0 TLS is out of order",
+                          "421 4.3.2 closing!drop", "what is this?"}) {
+    cases.emplace_back(std::string("in TLS: ") + how, broken_in_tls(how));
+  }
+  for (const auto& [how, script] : cases) {
     sim::World own;
-    ScriptedPeer peer(own, "192.0.2.1", broken(how));
+    ScriptedPeer peer(own, "192.0.2.1", script);
     options.tls.broken_for = minutes(10);
     Shard one(own, options);
     const queue::SiteId site = one.queue.add_site({"192.0.2.1"});
@@ -242,6 +271,107 @@ TEST_F(TlsWorlds, RequiredNeverGoesInClearText) {
     one.pools->stop();
     EXPECT_TRUE(own.run_until([&] { return one.pools->idle(); }, minutes(30)));
   }
+}
+
+TEST_F(TlsWorlds, RequiredWaitsForWhoBreaksInTls) {
+  use(options, TlsPolicy::required);
+  for (const char* how : {"!drop", "!reset", "!deaf", "454 4.7.0 TLS is out of order"}) {
+    sim::World own;
+    ScriptedPeer peer(own, "192.0.2.1", broken_in_tls(how));
+    Shard one(own, options);
+    one.queue.add(one.queue.add_site({"192.0.2.1"}), mail("m"));
+    ASSERT_TRUE(own.run_until([&] { return !one.queue.news.empty(); }, minutes(30))) << how;
+    EXPECT_EQ(peer.count("MAIL"), 0U) << how;
+    EXPECT_EQ(peer.connections, 1U) << how;
+    EXPECT_EQ(one.pools->counters().tls_fallbacks, 0U);
+    one.pools->stop();
+    EXPECT_TRUE(own.run_until([&] { return one.pools->idle(); }, minutes(30)));
+  }
+}
+
+// One connection too many is no reason to go on in clear text.
+TEST_F(TlsOut, NothingFallsBackWhileOthersAreServedOverTls) {
+  ScriptedPeer peer(
+      world, "192.0.2.1",
+      broken_in_tls("421 4.7.0 too many connections!drop", [](uint32_t n) { return n % 2 == 0; }));
+  peer.script.delay = Milliseconds{50};
+  start();
+  const queue::SiteId site = site_of("192.0.2.1");
+  queue().site(site).local_share = 2;
+  for (int i = 0; i < 60; ++i) queue().add(site, mail(std::to_string(i)));
+  ASSERT_TRUE(run_until_results(60));
+  EXPECT_EQ(queue().count(Verdict::delivered), 60U);
+  EXPECT_GE(peer.connections, 2U);
+  for (const ReceivedMail& received : peer.mails) EXPECT_TRUE(received.secure);
+  EXPECT_EQ(counters().tls_fallbacks, 0U);
+}
+
+// Where nothing can be remembered the next connection would break likewise, and the next.
+TEST_F(TlsOut, WithoutMemoryABrokenHostIsTriedAtItsTime) {
+  options.tls.broken_max = 0;
+  ScriptedPeer peer(world, "192.0.2.1", broken("220 go!drop"));
+  start();
+  queue().add(site_of("192.0.2.1"), mail("m"));
+  ASSERT_TRUE(run_until_failed());
+  EXPECT_EQ(peer.connections, 1U);
+}
+
+// A host that breaks on sessions which were resumed is spoken to all the same: what failed is not
+// offered again, and nothing is called broken before a full handshake has failed.
+TEST_F(TlsWorlds, AHostThatBreaksOnResumedSessions) {
+  for (const TlsPolicy policy :
+       {TlsPolicy::opportunistic, TlsPolicy::required, TlsPolicy::verified}) {
+    for (const char* how : {"!drop", "!reset", "454 4.7.0 who are you?", "!deaf"}) {
+      sim::World own;
+      use(options, policy);
+      const ScriptedPeer* seen = nullptr;
+      uint32_t broken = 0;
+      ScriptedPeer peer(own, "192.0.2.1", broken_in_tls(how, [&](uint32_t) {
+                          const bool resumed = seen->resumed > broken;
+                          broken = seen->resumed;
+                          return resumed;
+                        }));
+      seen = &peer;
+      Shard one(own, options);
+      const queue::SiteId site = one.queue.add_site({"192.0.2.1"});
+      one.queue.site(site).hosts[0].name = "mail.example.com";
+      for (size_t i = 0; i < 4; ++i) {
+        one.queue.add(site, mail(std::to_string(i)));
+        ASSERT_TRUE(own.run_until([&] { return one.queue.results.size() > i; }, minutes(30)));
+        ASSERT_TRUE(
+            own.run_until([&] { return one.pools->counters().connections == 0; }, minutes(30)));
+      }
+      EXPECT_EQ(one.queue.count(Verdict::delivered), 4U);
+      for (const ReceivedMail& received : peer.mails) EXPECT_TRUE(received.secure) << how;
+      EXPECT_EQ(peer.resumed, 3U) << how;
+      EXPECT_EQ(peer.connections, 7U) << how;
+      EXPECT_TRUE(one.queue.news.empty()) << one.queue.news[0];
+      EXPECT_EQ(one.pools->counters().tls_fallbacks, 0U);
+      one.pools->stop();
+      EXPECT_TRUE(own.run_until([&] { return one.pools->idle(); }, minutes(30)));
+    }
+  }
+}
+
+// The handshake itself may be where such a host stops.
+TEST_F(TlsOut, AHostThatClosesOnAnOfferedSession) {
+  use(TlsPolicy::required);
+  ScriptedPeer peer(world, "192.0.2.1", good());
+  start();
+  const queue::SiteId site = site_of("192.0.2.1");
+  queue().add(site, mail("1"));
+  ASSERT_TRUE(run_until_results(1));
+  ASSERT_TRUE(run([&] { return counters().connections == 0; }));
+  peer.script.answer = [&](uint32_t connection, std::string_view line) {
+    return connection == 2 && line == "STARTTLS" ? std::optional<std::string>("220 go!drop")
+                                                 : std::nullopt;
+  };
+  queue().add(site, mail("2"));
+  ASSERT_TRUE(run_until_results(2));
+  EXPECT_EQ(queue().count(Verdict::delivered), 2U);
+  EXPECT_EQ(peer.connections, 3U);
+  EXPECT_EQ(peer.resumed, 0U) << "it is not offered again";
+  EXPECT_TRUE(queue().news.empty());
 }
 
 TEST_F(TlsOut, RequiredAndNotOffered) {
@@ -457,15 +587,6 @@ TEST(TlsMemory, IsBoundedAndForgets) {
   EXPECT_EQ(memory.size(), 2U);
   EXPECT_FALSE(memory.is_broken(host("192.0.2.2"), now));
   EXPECT_TRUE(memory.is_broken(host("192.0.2.4"), now));
-}
-
-TEST(TlsNames, WithoutPort) {
-  EXPECT_EQ(name_without_port("smtp.example.net:587"), "smtp.example.net");
-  EXPECT_EQ(name_without_port("smtp.example.net"), "smtp.example.net");
-  EXPECT_EQ(name_without_port("192.0.2.1:25"), "192.0.2.1");
-  EXPECT_EQ(name_without_port("[2001:db8::1]:25"), "2001:db8::1");
-  EXPECT_EQ(name_without_port("2001:db8::1"), "2001:db8::1");
-  EXPECT_EQ(name_without_port("/run/lmtp"), "/run/lmtp");
 }
 
 }  // namespace

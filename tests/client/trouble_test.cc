@@ -79,6 +79,7 @@ TEST_F(Trouble, PermanentGreeting) {
   peer.script.greeting = "554 5.7.1 you are listed";
   deliver_one();
   expect_site_failed("554 5.7.1 you are listed");
+  EXPECT_EQ(queue().failed_status, (smtp::EnhancedStatus{5, 7, 1}));  // its own, for the sender
 }
 
 TEST_F(Trouble, ClosingGreeting) {

@@ -304,6 +304,23 @@ TEST(Schedules, OfTheSameDomainAreToldApart) {
             "change [retry]\n");
 }
 
+TEST(TlsRules, SayForWhomTheyAre) {
+  EXPECT_EQ(told_of("[[client.tls.rule]]\nhosts = [\".mx.test\"]\n[[client.tls.rule]]\ndomains = "
+                    "[\"a.test\", \".mx.test\"]\n"),
+            "");
+  EXPECT_EQ(told_of("[[client.tls.rule]]\ndomains = [\"a.test\"]\nhosts = [\"mx.test\"]\n"),
+            "test.toml:8: client.tls.rule.hosts: stands beside domains: make two rules of it, one "
+            "for the domains and one for the MX hosts\n");
+  EXPECT_EQ(told_of("[[client.tls.rule]]\npolicy = \"required\"\n"),
+            "test.toml:7: client.tls.rule: is for nobody: write domains = [...], or hosts = [...] "
+            "for MX hosts\n");
+  EXPECT_EQ(
+      told_of("[[client.tls.rule]]\nhosts = [\"mx.test\"]\n[[client.tls.rule]]\nhosts = "
+              "[\"mx.test\"]\n"),
+      "test.toml:9: client.tls.rule.hosts: \"mx.test\" has a rule already: take it out of one "
+      "of them\n");
+}
+
 TEST(Together, WaitsForServersThatRunBackwards) {
   EXPECT_NE(
       told_of("[dns]\nattempt_timeout_max = \"500ms\"\n")

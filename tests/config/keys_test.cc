@@ -134,6 +134,7 @@ const Row kRows[] = {
     {"client.tls.sessions_max", "10", [](S s) { return s.client.tls.sessions_max == 10; }},
     {"client.tls.handshake_steps_per_turn", "3", [](S s) { return s.client.tls.handshake_steps_per_turn == 3; }},
     {"client.tls.rule.domains", "[\"Example.NET\"]", [](S s) { return s.client.rules.back().domains == Texts{"example.net"} && s.queue.connection_rules.back().domains == Texts{"example.net"}; }},
+    {"client.tls.rule.hosts", "[\".MX.Example.NET\"]", [](S s) { return s.client.rules.back().hosts == Texts{".mx.example.net"} && s.queue.connection_rules.back().hosts == Texts{".mx.example.net"}; }},
     {"client.tls.rule.policy", "\"verified\"", [](S s) { return tls_of_rule(s).policy == client::TlsPolicy::verified && s.queue.connection_rules.back().label == "tls verified"; }},
     {"client.tls.rule.roots", "\"/x/roots.pem\"", [](S s) { return tls_of_rule(s).roots_file == "/x/roots.pem"; }},
     {"client.tls.rule.verify_name", "\"mail.example.net\"", [](S s) { return tls_of_rule(s).name == "mail.example.net"; }},
@@ -282,7 +283,8 @@ Placed placed(const Key& key, std::string_view value) {
     return {top + "[[route]]\n" + route + "[route.auth]\n" + line + user, 7};
   }
   if (key.section == "client.tls.rule") {
-    const std::string domains = normal("client.tls.rule.domains", "domains = [\"a.test\"]");
+    const std::string domains =
+        key.name == "hosts" ? "" : normal("client.tls.rule.domains", "domains = [\"a.test\"]");
     return {top + "[[client.tls.rule]]\n" + line + domains + "[[route]]\n" + route, 3};
   }
   if (key.section == "retry.rule") {

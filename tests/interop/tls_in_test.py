@@ -201,6 +201,23 @@ def test_sessions_are_resumed_on_every_shard(lab):
     relay.wait_for_total("server", "tls_resumed", 22)
 
 
+def test_a_ticket_is_for_one_server_name(lab):
+    relay = relay_with(lab, "mail_ecdsa", "other_rsa")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = trusting(minimum_version=version, maximum_version=version)
+
+        def resumed(name, session=None):
+            with socket.create_connection(("127.0.0.1", relay.tls_port)) as plain:
+                with context.wrap_socket(plain, server_hostname=name, session=session) as sock:
+                    check(sock.recv(100).startswith(b"220"), "the banner")
+                    return sock.session_reused, sock.session
+        _, session = resumed(NAME)
+        equal(resumed(NAME, session)[0], True, f"{version.name}: under its name")
+        equal(resumed("other.example.net", session)[0], False, f"{version.name}: under another's")
+        equal(resumed("host.wild.example.com", session)[0], False, f"{version.name}: under another of the same certificate")
+    relay.wait_for_total("server", "tls_failures", 0)
+
+
 def test_without_tickets_nothing_is_resumed(lab):
     relay = relay_with(lab, "mail_ecdsa", tls='ticket_rotation = "0s"')
     context, session = trusting(), None
@@ -420,6 +437,7 @@ def test_client_certificates_permit_relaying(lab):
     def allowed(relay, certificate, version):
         context = trusting(minimum_version=version, maximum_version=version)
         if certificate:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # or it would not show what is weak
             context.load_cert_chain(CERTIFICATES / f"{certificate}.pem", CERTIFICATES / f"{certificate}.key")
         with by_implicit(relay, context) as smtp:
             smtp.ehlo()
@@ -433,6 +451,8 @@ def test_client_certificates_permit_relaying(lab):
             check(allowed(relay, known, version), f"{known} may relay")
             check(not allowed(relay, None, version), "nobody without a certificate")
             check(not allowed(relay, "unknown_root", version), "nobody with another's certificate")
+            for weak in ("weak_key", "weak_hash", "weak_issuer"):
+                check(not allowed(relay, weak, version), f"nobody with a certificate that could be forged: {weak}")
         with smtplib.SMTP("127.0.0.1", relay.port, local_hostname="client.test") as smtp:
             smtp.ehlo()
             smtp.mail("ann@load.test")

@@ -7,6 +7,7 @@ import pathlib
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -18,7 +19,7 @@ ROOTS = CERTIFICATES / "root.pem"
 # Who passes under which policy. All are asked for mail.example.com.
 PEERS = {
     "mail_ecdsa": "verified", "mail_rsa": "verified", "expired": "", "other_rsa": "", "self_signed": "",
-    "unknown_root": "", "weak_key": "", "weak_hash": "", "no_names": "",
+    "unknown_root": "", "weak_key": "", "weak_hash": "", "no_names": "", "for_clients": "",
 }
 
 
@@ -222,6 +223,94 @@ def test_a_host_whose_tls_is_broken_is_remembered(lab):
     listed = required.command("queue", "list", "--socket", str(required.control)).stdout
     check("TLS" in listed, listed)
     peer.socket.close()
+
+
+class SmtpOverTls:
+    """An MX that offers STARTTLS, by Python's ssl. `refuses(connection)`: it closes on the EHLO in TLS."""
+
+    def __init__(self, refuses=lambda connection: False, **settings):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(CERTIFICATES / "mail_ecdsa.pem", CERTIFICATES / "mail_ecdsa.key")
+        for key, value in settings.items():
+            setattr(self.context, key, value)
+        self.refuses = refuses
+        self.resumed, self.mails = [], []  # of each handshake; of each mail, whether over TLS
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection):
+        try:
+            connection.sendall(b"220 python.test ESMTP\r\n")
+            if not self.dialogue(connection, b"250-python.test\r\n250 STARTTLS\r\n"):
+                return
+            connection = self.context.wrap_socket(connection, server_side=True)
+            self.resumed.append(connection.session_reused)
+            self.dialogue(connection, b"250 python.test\r\n", True)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    def dialogue(self, connection, hello, over_tls=False):
+        """True: STARTTLS comes."""
+        lines = connection.makefile("rb")
+        for line in lines:
+            verb = line[:4].upper()
+            if verb == b"EHLO" and over_tls and self.refuses(connection):
+                return False
+            if verb == b"DATA":
+                connection.sendall(b"354 go on\r\n")
+                while lines.readline() not in (b".\r\n", b""):
+                    pass
+                self.mails.append(over_tls)
+            connection.sendall({b"EHLO": hello, b"QUIT": b"221 bye\r\n", b"STAR": b"220 go on\r\n"}.get(verb, b"250 ok\r\n"))
+            if verb in (b"STAR", b"QUIT"):
+                return verb == b"STAR"
+        return False
+
+
+def test_a_host_that_wants_a_certificate_we_have_not(lab):
+    """With TLS 1.3 it says so when our side of the handshake is done."""
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        peer = SmtpOverTls(maximum_version=version, verify_mode=ssl.CERT_REQUIRED)
+        peer.context.load_verify_locations(ROOTS)
+        relay = another_relay(lab, f"without-{version.name}", peer.address, security("opportunistic"))
+        send_one(relay)
+        event, = relay.wait_for_events("delivered", 1)
+        check("tls_version" not in event, "in clear text")
+        equal(peer.mails, [False], f"{version.name}: mails over TLS")
+        relay.process.stop()
+        with_one = f'certificate = "{CERTIFICATES}/client.pem"\nkey = "{CERTIFICATES}/client.key"\n'
+        relay = another_relay(lab, f"with-{version.name}", peer.address, security("opportunistic", with_one))
+        send_one(relay)
+        event, = relay.wait_for_events("delivered", 1)
+        equal((event.get("tls_version"), peer.mails), (version.name.replace("_", "."), [False, True]), "with a certificate")
+        relay.process.stop()
+        peer.socket.close()
+
+
+def test_a_host_that_breaks_on_resumed_sessions(lab):
+    for policy in ("opportunistic", "required"):
+        peer = SmtpOverTls(refuses=lambda connection: connection.session_reused)
+        relay = another_relay(lab, policy, peer.address, "messages_per_connection_max = 1\n" + security(policy))
+        for count in (1, 2, 3):
+            send_one(relay)
+            relay.wait_for_events("delivered", count)
+        equal(peer.mails, [True, True, True], f"{policy}: mails over TLS")
+        equal(peer.resumed, [False, True, False, True, False], f"{policy}: resumed handshakes")
+        equal(relay.total("client", "tls_fallbacks"), 0, "fallbacks")
+        equal(relay.total("client", "site_failures"), 0, "failures of the site")
+        relay.process.stop()
+        peer.socket.close()
 
 
 def test_a_reload_changes_the_policy_of_open_connections(lab):

@@ -422,6 +422,51 @@ TEST_F(Domains, TheirSiteMayHaveAScheduleOfItsOwn) {
             (std::vector<std::string>{"x@a.example", "x@b.example", "x@late.example"}));
 }
 
+// A rule for MX hosts holds for all domains they serve, but for those with a rule of their own; and
+// whatever else serves such a domain is spoken to in the same way.
+TEST_F(Domains, AConnectionRuleMayBeForTheirHosts) {
+  station.end();
+  station.options.connection_rules = {
+      {{}, "tls verified", {".provider.example"}},
+      {{}, "tls required", {"mx9.provider.example"}},
+      {{"open.example"}, "tls none"},
+  };
+  station.begin();
+  const std::map<std::string, std::vector<std::string>> hosts = {
+      {"a.example", {"mx1.provider.example"}},
+      {"b.example", {"mx1.provider.example"}},
+      {"open.example", {"mx1.provider.example"}},
+      {"exact.example", {"mx9.provider.example", "mx1.provider.example"}},
+      {"filtered.example", {"filter.example", "mx2.provider.example"}},
+      {"other.example", {"mx.other.example"}},
+  };
+  answer = [&](const std::string& domain) {
+    Resolution found = served_by("", station.io->now() + hours(1));
+    found.hosts.clear();
+    for (const std::string& name : hosts.at(domain)) {
+      found.site += found.site.empty() ? name : ";" + name;
+      found.hosts.push_back({name, host_at("192.0.2.7:25").address,
+                             static_cast<uint16_t>(10 * (found.hosts.size() + 1))});
+    }
+    station.queue->domain_resolved(domain, found);
+  };
+  station.peer = nullptr;
+  for (const auto& [domain, names] : hosts) station.submit_to({"x@" + domain});
+  station.run_for(seconds(1));
+  std::map<std::string, uint32_t> seen;
+  for (uint32_t i = 0; i < station.queue->sites(); ++i) {
+    seen[station.queue->site({i}).name] = station.queue->site({i}).rule;
+  }
+  const std::map<std::string, uint32_t> wanted = {
+      {"mx1.provider.example (tls verified)", 0},
+      {"mx1.provider.example (tls none)", 2},
+      {"mx9.provider.example;mx1.provider.example (tls required)", 1},
+      {"filter.example;mx2.provider.example (tls verified)", 0},
+      {"mx.other.example", kNoRule},
+  };
+  EXPECT_EQ(seen, wanted);
+}
+
 // Domains that are spoken to in different ways (TLS) never share a site, though they share hosts.
 TEST_F(Domains, UnderDifferentConnectionRulesHaveSitesOfTheirOwn) {
   station.end();

@@ -35,6 +35,12 @@ TEST(Certificate, IsRead) {
   EXPECT_FALSE(rsa->is_ecdsa);
   EXPECT_TRUE(rsa->weak_signature);
   EXPECT_TRUE(read_certificate(der_of("no_names"))->dns_names.empty());
+  for (const char* name : {"weak_key", "weak_between"}) {
+    EXPECT_TRUE(read_certificate(der_of(name))->weak_key) << name;
+  }
+  for (const char* name : {"mail_ecdsa", "mail_rsa", "weak_hash", "weak_issuer"}) {
+    EXPECT_FALSE(read_certificate(der_of(name))->weak_key) << name;
+  }
 }
 
 TEST(Certificate, DamagedOnesAreReadWithinBounds) {

@@ -47,8 +47,9 @@ class Maker:
                      "rsa1024": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]}[kind]
         self.openssl("genpkey", *algorithm, "-out", self.path(f"{name}.key"))
 
-    def certificate(self, name, kind, issuer, names="", subject="", is_ca=False, dates=PRESENT, digest="sha256", chain=()):
-        """`issuer` None: signed by itself."""
+    def certificate(self, name, kind, issuer, names="", subject="", is_ca=False, dates=PRESENT, digest="sha256", chain=(),
+                    usage=""):
+        """`issuer` None: signed by itself. `usage`: extended; empty: any."""
         self.key(name, kind)
         self.path("index.txt").write_text("")
         self.path("ca.cnf").write_text(CA_CONFIG.format(here=self.here))
@@ -56,6 +57,8 @@ class Maker:
                       "subjectKeyIdentifier = hash"]
         if is_ca:
             extensions.append("keyUsage = critical, keyCertSign, cRLSign")
+        if usage:
+            extensions.append(f"extendedKeyUsage = {usage}")
         if names:
             extensions.append(f"subjectAltName = {names}")
         self.path("extensions.cnf").write_text("\n".join(extensions) + "\n")
@@ -94,6 +97,10 @@ def main():
     make.certificate("expired_issuer", "ecdsa", "expired_between", mail, chain=["expired_between"])
     make.certificate("weak_key", "rsa1024", "root", mail)
     make.certificate("weak_hash", "rsa", "root", mail, digest="sha1")
+    make.certificate("weak_between", "rsa1024", "root", is_ca=True)
+    make.certificate("weak_issuer", "ecdsa", "weak_between", mail, chain=["weak_between"])
+    make.certificate("for_clients", "ecdsa", "root", mail, usage="clientAuth")
+    make.certificate("for_servers", "ecdsa", "root", mail, usage="serverAuth")
     make.certificate("no_names", "ecdsa", "root", subject="mail.example.com")
     make.certificate("client", "ecdsa", "root", "DNS:client.example.com")
     pathlib.Path(sys.argv[2]).write_text("")

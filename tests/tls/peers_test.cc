@@ -3,6 +3,7 @@
 // resumption.
 #include <gtest/gtest.h>
 
+#include "../../src/tls/context_impl.h"
 #include "conversation.h"
 
 namespace ringmta::tls {
@@ -44,7 +45,9 @@ TEST(Verification, Refuses) {
   expect_refusal("unknown_root", "not issued by a trusted authority");
   expect_refusal("unknown_chain", "not issued by a trusted authority");
   expect_refusal("weak_key", "too weak");
+  expect_refusal("weak_issuer", "too weak");
   expect_refusal("weak_hash", "broken hash");
+  expect_refusal("for_clients", "its certificate is for another purpose");
   expect_refusal("no_names", "not for the name 'mail.example.com'");
   expect_refusal("other_rsa", "not for the name 'mail.example.com'");
   expect_refusal("mail_ecdsa", "not for the name", "a.b.wild.example.com");
@@ -124,7 +127,8 @@ TEST(ClientCertificates, FingerprintAndVerification) {
   EXPECT_FALSE(without_roots->server.session.facts().verified);
   EXPECT_EQ(without_roots->server.session.facts().peer_fingerprint, known);
 
-  for (const char* name : {"self_signed", "unknown_root", "expired"}) {
+  for (const char* name : {"self_signed", "unknown_root", "expired", "weak_key", "weak_hash",
+                           "weak_issuer", "for_servers"}) {
     const auto other = talk_of("root", name);
     EXPECT_FALSE(other->server.session.facts().verified) << name;
     EXPECT_EQ(other->server.session.facts().peer_fingerprint.size(), 64u) << name;
@@ -149,6 +153,20 @@ TEST(ClientCertificates, FingerprintAndVerification) {
   const auto none = talk_of("root", "");
   EXPECT_FALSE(none->server.session.facts().verified);
   EXPECT_EQ(none->server.session.facts().peer_fingerprint, "");
+}
+
+// What is asked of clients' keys is not asked of the server's own.
+TEST(ClientCertificates, AServerWithAWeakKeyLetsThemIn) {
+  ServerOptions options;
+  options.certificates = {certificate_text("weak_key")};
+  options.ask_client_certificate = true;
+  options.client_roots_pem = text_of("root.pem");
+  ClientOptions client;
+  client.certificate = certificate_text("client");
+  Conversation talk(server_context(options), client_context(client));
+  talk.run();
+  talk.expect_open();
+  EXPECT_TRUE(talk.server.session.facts().verified);
 }
 
 struct Resuming {
@@ -241,6 +259,47 @@ TEST(Resumption, NamesAndScopesAreApart) {
   EXPECT_FALSE(world.resumed(
       {.name = "mail.example.com", .verification = Verification::full, .scope = "b"}));
   EXPECT_TRUE(world.resumed());
+}
+
+// RFC 6066 3. (A client of ours never does this; its memory is made to.)
+TEST(Resumption, ATicketIsForOneServerName) {
+  Resuming world;
+  world.server = server_context({"mail_rsa", "other_rsa"});
+  world.rotate();
+  const auto peer = [](std::string_view name) { return Peer{.name = name, .scope = ""}; };
+  EXPECT_FALSE(world.resumed(peer("mail.example.com")));
+  SessionCache& sessions = world.client->impl().sessions;
+  const auto offer_to = [&](const std::string& name) {
+    WOLFSSL_SESSION* session = sessions.find("none\nmail.example.com\n");
+    ASSERT_NE(session, nullptr);
+    ASSERT_EQ(wolfSSL_SESSION_up_ref(session), WOLFSSL_SUCCESS);
+    sessions.put("none\n" + name + "\n", session);
+  };
+  // Neither where another certificate is shown nor where it would be the same one.
+  for (const char* name : {"other.example.net", "unknown.example.org"}) {
+    offer_to(name);
+    EXPECT_FALSE(world.resumed(peer(name))) << name;
+    EXPECT_TRUE(world.resumed(peer(name))) << name << ", with its own";
+  }
+  offer_to("MAIL.example.com");  // names have no case
+  EXPECT_TRUE(world.resumed(peer("MAIL.example.com")));
+}
+
+TEST(Resumption, NotOfWhatWasForgotten) {
+  Resuming world;
+  EXPECT_FALSE(world.resumed());
+  Conversation talk(world.server, world.client, full("mail.example.com"));
+  talk.client.run();
+  EXPECT_TRUE(talk.client.session.resumes()) << "it is offered";
+  talk.run();
+  talk.expect_open();
+  EXPECT_TRUE(talk.client.session.resumes());
+  talk.client.session.forget();
+  talk.send(talk.server, "y");  // behind its ticket
+  EXPECT_FALSE(world.resumed());
+  Conversation other(world.server, world.client, {.name = "other.example.net", .scope = ""});
+  other.run();
+  EXPECT_FALSE(other.client.session.resumes());
 }
 
 TEST(Resumption, RemembersABoundedNumberOfPeers) {

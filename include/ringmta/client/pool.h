@@ -68,9 +68,9 @@ struct ClientCounters {
   uint64_t site_failures = 0;  // no host of a site could be reached
   uint64_t sends = 0;          // writes to peers
   uint64_t tls_handshakes = 0, tls_resumed = 0;  // done; of these resumed
-  uint64_t tls_failures = 0;                     // handshakes that were not done
-  uint64_t tls_fallbacks = 0;                    // of these: the mail goes in clear text
-  uint64_t tls_postponed = 0;                    // times a handshake waited for the next turn
+  uint64_t tls_failures = 0;   // handshakes not done, or no reply to the EHLO behind them
+  uint64_t tls_fallbacks = 0;  // of these: the mail goes in clear text
+  uint64_t tls_postponed = 0;  // times a handshake waited for the next turn
   uint64_t tls_transactions = 0;
   uint64_t authenticated = 0, auth_failures = 0;
 };

@@ -2,9 +2,9 @@
 // How connections to next hops are protected, and who we say we are. Plain data, filled by config/.
 //
 // The insight: a policy belongs to a destination, but it acts on a connection, and connections are
-// shared by all mail of a site. So what is here is told per route, per rule for domains, or for all
-// the rest, and the queue keeps apart the sites of domains whose rules differ (queue::Site::rule):
-// a connection in clear text is never met by mail that must not go over one.
+// shared by all mail of a site. So what is here is told per route, per rule for domains or MX
+// hosts, or for all the rest, and the queue keeps apart the sites of domains whose rules differ
+// (queue::Site::rule): a connection in clear text is never met by mail that must not go over one.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +51,7 @@ struct Security {
 struct SecurityRule {
   std::vector<std::string> domains;  // as in queue::ConnectionRule
   Security security;
+  std::vector<std::string> hosts{};  // likewise; only one of both is given
 };
 
 // Of the whole shard.

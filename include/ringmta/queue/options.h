@@ -59,10 +59,13 @@ inline constexpr uint32_t kNoRoute = UINT32_MAX;
 
 // Domains found by MX that are spoken to in another way than others (TLS): such share a site and
 // its connections only with their like, whatever their MX hosts are. What the way is, the pool
-// knows.
+// knows. A rule for the domain wins over one for its MX hosts.
 struct ConnectionRule {
   std::vector<std::string> domains;  // patterns as in Route; the most exact wins
   std::string label;                 // in the site's name: "mx.example.net (tls verified)"
+  // Likewise for names of MX hosts. The most preferred host that has a rule decides for all hosts
+  // of the site: what a rule names is never spoken to in another way.
+  std::vector<std::string> hosts{};
 };
 inline constexpr uint32_t kNoRule = UINT32_MAX;
 

@@ -88,6 +88,12 @@ class Session final {
   bool has_output() const;
   void take_output(std::string& into);  // appends what is to be sent
 
+  // Client: it rests on an earlier session of the peer, or has offered that and had no answer yet.
+  bool resumes() const;
+  // Client: the next session with this peer begins with a full handshake. For owners who see it
+  // fail where the library sees no fault (a peer that closes on what it has resumed).
+  void forget();
+
   bool handshaken() const;
   const Facts& facts() const;
   const std::string& error() const;
