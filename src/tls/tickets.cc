@@ -31,7 +31,7 @@ struct Binding {
 };
 static_assert(sizeof(Binding) == 48);
 
-bool bind(Binding& binding, const byte* key_name, std::string_view server_name) {
+bool fill(Binding& binding, const byte* key_name, std::string_view server_name) {
   std::memcpy(binding.key_name.data(), key_name, binding.key_name.size());
   return wc_Sha256Hash(reinterpret_cast<const byte*>(server_name.data()),
                        static_cast<word32>(server_name.size()), binding.server_name.data()) == 0;
@@ -94,7 +94,7 @@ int TicketSealer::callback(WOLFSSL* session, unsigned char* key_name, unsigned c
   }
   const auto& transport = *static_cast<const Transport*>(wolfSSL_GetIOReadCtx(session));
   Binding binding;
-  if (!bind(binding, key_name, transport.server_name)) return WOLFSSL_TICKET_RET_REJECT;
+  if (!fill(binding, key_name, transport.server_name)) return WOLFSSL_TICKET_RET_REJECT;
   const auto* bound = reinterpret_cast<const byte*>(&binding);
   Aes aes;
   if (wc_AesInit(&aes, nullptr, INVALID_DEVID) != 0) return WOLFSSL_TICKET_RET_REJECT;
