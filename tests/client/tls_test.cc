@@ -295,6 +295,7 @@ TEST_F(TlsOut, NothingFallsBackWhileOthersAreServedOverTls) {
       world, "192.0.2.1",
       broken_in_tls("421 4.7.0 too many connections!drop", [](uint32_t n) { return n % 2 == 0; }));
   peer.script.delay = Milliseconds{50};
+  peer.script.tls = context_of("mail_ecdsa", false);  // nothing can be resumed
   start();
   const queue::SiteId site = site_of("192.0.2.1");
   queue().site(site).local_share = 2;
