@@ -166,7 +166,7 @@ constexpr Field kFields[] = {
      "Of these, resumptions of an earlier session.",
      [](Snapshot s) -> uint64_t { return s.client.tls_resumed; }},
     {"client", "tls_failures", "ringmta_tls_out_failures_total", counter,
-     "TLS handshakes with next hops that failed.",
+     "TLS with next hops that failed, in the handshake or before the first reply under it.",
      [](Snapshot s) -> uint64_t { return s.client.tls_failures; }},
     {"client", "tls_fallbacks", "ringmta_tls_out_fallbacks_total", counter,
      "Of these, those after which the mail goes in clear text.",
