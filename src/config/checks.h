@@ -27,6 +27,7 @@ void check_dkim(const Settings& settings, Problems& problems);
 void check_dkim_files(const Settings& settings, Problems& problems);  // reads the keys
 // tls_out.cc: TLS and authentication at next hops. Files are read into the settings.
 void fit_tls_out(Settings& settings);
+void check_tls_rules(const Settings& settings, Problems& problems);  // for whom they are
 void check_tls_out(const Settings& settings, Problems& problems);
 void read_tls_out_files(Settings& settings, Problems& problems);
 void check_schedules(const Settings& settings, Problems& problems);

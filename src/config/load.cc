@@ -205,11 +205,12 @@ Loaded read(std::string_view toml_text, std::string file, const Machine& machine
   Walk(loaded.settings, problems).section(table, "", 1);
   fit_to_machine(loaded.settings, machine, problems);
   check_together(loaded.settings, machine, problems);
-  check_tls_out(loaded.settings, problems);
+  check_tls_rules(loaded.settings, problems);
   if (files == Files::look_into) {
     check_tls_in(loaded.settings, problems);
     read_users(loaded.settings, problems);
     check_dkim_files(loaded.settings, problems);
+    check_tls_out(loaded.settings, problems);
     if (problems.errors() == 0) read_tls_out_files(loaded.settings, problems);
   }
   share_out_open_files(loaded.settings, machine);

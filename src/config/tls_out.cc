@@ -196,16 +196,21 @@ void fit_tls_out(Settings& settings) {
   }
 }
 
-void check_tls_out(const Settings& settings, Problems& problems) {
-  const client::ClientPoolOptions& client = settings.client;
-  check_pair(client.mx.tls, "client.tls", 0, problems);
+void check_tls_rules(const Settings& settings, Problems& problems) {
   std::set<std::string> domains, hosts;
-  for (size_t i = 0; i < client.rules.size(); ++i) {
-    const client::SecurityRule& rule = client.rules[i];
-    check_pair(rule.security.tls, "client.tls.rule", i, problems);
+  for (size_t i = 0; i < settings.client.rules.size(); ++i) {
+    const client::SecurityRule& rule = settings.client.rules[i];
     check_patterns(rule.domains, domains, "client.tls.rule.domains", i, problems);
     check_patterns(rule.hosts, hosts, "client.tls.rule.hosts", i, problems);
     check_whom(rule, i, problems);
+  }
+}
+
+void check_tls_out(const Settings& settings, Problems& problems) {
+  const client::ClientPoolOptions& client = settings.client;
+  check_pair(client.mx.tls, "client.tls", 0, problems);
+  for (size_t i = 0; i < client.rules.size(); ++i) {
+    check_pair(client.rules[i].security.tls, "client.tls.rule", i, problems);
   }
   for (size_t i = 0; i < client.routes.size(); ++i) {
     if (client.routes[i].own_tls) check_pair(client.routes[i].tls, "route.tls", i, problems);
