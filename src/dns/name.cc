@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "ringmta/base/bytes.h"
+#include "ringmta/base/octets.h"
 
 namespace ringmta::dns {
 namespace {
@@ -16,11 +17,6 @@ namespace {
 bool is_hostname_octet(uint8_t c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_';
-}
-
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<uint8_t>(c) < 128; });
 }
 
 // Fit for an error message: what is not printable ASCII or UTF-8 stays out of logs and DSNs.

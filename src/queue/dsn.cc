@@ -16,6 +16,7 @@
 #include "dsn_text.h"
 #include "quoted_printable.h"
 #include "ringmta/base/assert.h"
+#include "ringmta/base/octets.h"
 
 namespace ringmta::queue {
 namespace {

@@ -158,12 +158,6 @@ std::string joined(std::initializer_list<std::string_view> pieces) {
   return result;
 }
 
-bool is_ascii(std::string_view text) {
-  uint8_t seen = 0;
-  for (const char c : text) seen |= static_cast<uint8_t>(c);
-  return seen < 0x80;
-}
-
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     const size_t length = utf8_length(text);

@@ -15,7 +15,6 @@ namespace ringmta::queue {
 // (operator+ of strings makes GCC 12 warn of overlaps that cannot be, PR 105651.)
 std::string joined(std::initializer_list<std::string_view> pieces);
 
-bool is_ascii(std::string_view text);
 bool is_utf8(std::string_view text);
 
 // One line without controls; octets above 127 stay only where `utf8` allows it and they are UTF-8,

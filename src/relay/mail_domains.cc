@@ -91,14 +91,20 @@ bool MailDomains::run() {
   return mx_.run() || more;
 }
 
-void complete_dns_settings(config::Settings& settings) {
-  dns::ResolverOptions& resolver = settings.resolver;
-  if (resolver.servers.empty()) {
-    dns::ResolvConf conf = dns::system_resolv_conf();
-    for (const std::string& line : conf.ignored)
-      log(LogLevel::warning, "/etc/resolv.conf: {}", line);
-    resolver.servers = std::move(conf.servers);
+std::vector<std::string> find_dns_servers(config::Settings& settings) {
+  std::vector<SocketAddress>& servers = settings.resolver.servers;
+  std::vector<std::string> ignored;
+  if (!servers.empty()) return ignored;
+  dns::ResolvConf conf = dns::system_resolv_conf();
+  for (const std::string& line : conf.ignored) {
+    log(LogLevel::warning, "{}", ignored.emplace_back(fmt::format("/etc/resolv.conf: {}", line)));
   }
+  servers = std::move(conf.servers);
+  return ignored;
+}
+
+void complete_dns_settings(config::Settings& settings) {
+  find_dns_servers(settings);
   settings.client.machine_addresses = interface_addresses();
   dns::MxOptions& mx = settings.mx;
   if (listens_on(settings, mx.port)) mx.own_addresses = dns::addresses_of_this_machine();

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "exchange.h"
 #include "ringmta/config/settings.h"
@@ -51,7 +53,11 @@ class MailDomains final {
   dns::MxResolver mx_;
 };
 
-// The servers of /etc/resolv.conf where none are configured; this machine's addresses, which say
+// The servers of /etc/resolv.conf where none are configured. What is not understood there is logged
+// and handed back, line by line. Blocks on the file.
+std::vector<std::string> find_dns_servers(config::Settings& settings);
+
+// Those servers; this machine's addresses, which say
 // where connections may come from, and to where mail would come back to us. Blocks on files; for
 // start-up.
 void complete_dns_settings(config::Settings& settings);

@@ -5,28 +5,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mail_domains.h"
 #include "ringmta/base/interfaces.h"
 #include "ringmta/base/log.h"
 #include "ringmta/config/load.h"
-#include "ringmta/dns/resolv_conf.h"
 #include "supervisor.h"
 
 namespace ringmta::relay {
-
-namespace {
-
-// Those the configuration names, else the system's, as at the start.
-std::vector<SocketAddress> servers_of(const config::Settings& settings, nlohmann::json& answer) {
-  if (!settings.resolver.servers.empty()) return settings.resolver.servers;
-  dns::ResolvConf conf = dns::system_resolv_conf();
-  for (const std::string& line : conf.ignored) {
-    answer["warnings"].push_back("/etc/resolv.conf: " + line);
-    log(LogLevel::warning, "/etc/resolv.conf: {}", line);
-  }
-  return std::move(conf.servers);
-}
-
-}  // namespace
 
 // Reads the file anew: with a mistake in it, nothing changes. What needs a start keeps its value
 // until then.
@@ -54,7 +39,9 @@ nlohmann::json Supervisor::reload() {
     answer["warnings"].push_back(config::text(loaded, problem));
     log(LogLevel::warning, "{}", config::text(loaded, problem));
   }
-  loaded.settings.resolver.servers = servers_of(loaded.settings, answer);
+  for (std::string& text : find_dns_servers(loaded.settings)) {
+    answer["warnings"].push_back(std::move(text));
+  }
   const config::Settings asked = loaded.settings;
   config::keep_until_start(loaded.settings, *current_);
   // For each shard; read here, where it stalls none. All or none is taken.

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "ringmta/base/log.h"
+#include "ringmta/base/octets.h"
 #include "ringmta/dns/name.h"
 #include "ringmta/smtp/grammar.h"
 #include "server_impl.h"
@@ -53,9 +54,9 @@ bool exists_in_idna(std::string_view domain) {
   while (!domain.empty() && !asked.empty()) {
     const std::string_view written = take_label(domain);
     const std::string_view label = take_label(asked);
-    const bool high =
-        std::ranges::any_of(written, [](char c) { return static_cast<unsigned char>(c) > 127; });
-    if (high ? !label.starts_with("xn--") : !equals_ignoring_case(label, written)) return false;
+    const bool right =
+        is_ascii(written) ? equals_ignoring_case(label, written) : label.starts_with("xn--");
+    if (!right) return false;
   }
   return domain.empty() && asked.empty();
 }

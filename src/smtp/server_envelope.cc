@@ -9,10 +9,9 @@
 // Which reply for what (RFC 5321 4.2.3 and 4.5.3.1.10): 501 for a command that is not built right
 // and for what is too long, 553 for an address the grammar does not know, 555 for a parameter that
 // was not offered.
-#include <algorithm>
-
 #include "ringmta/base/assert.h"
 #include "ringmta/base/bytes.h"
+#include "ringmta/base/octets.h"
 #include "ringmta/smtp/grammar.h"
 #include "ringmta/smtp/server_session.h"
 
@@ -40,8 +39,7 @@ bool take_word(std::string_view& text, std::string_view word) {
 
 // Is this a domain that the DNS can be asked for? In ASCII the grammar says so.
 bool can_be_asked_for(std::string_view domain, const ServerOptions& options) {
-  const auto high = [](char c) { return static_cast<unsigned char>(c) > 127; };
-  return options.domain_exists_in_idna == nullptr || std::ranges::none_of(domain, high) ||
+  return options.domain_exists_in_idna == nullptr || is_ascii(domain) ||
          options.domain_exists_in_idna(domain);
 }
 

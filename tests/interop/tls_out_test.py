@@ -159,13 +159,12 @@ def test_a_next_hop_that_refuses_starttls(lab):
     equal(required.events("delivered"), [], "nothing in clear text")
 
 
-class BrokenTls:
-    """Offers STARTTLS and takes it, but does not speak TLS then; in the clear it is an MX like any other."""
+class Mx:
+    """A host that talks with each of its clients in a thread of their own."""
 
     def __init__(self):
-        self.tried, self.mails = 0, 0
         self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -175,6 +174,14 @@ class BrokenTls:
             except OSError:
                 return
             threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+
+class BrokenTls(Mx):
+    """Offers STARTTLS and takes it, but does not speak TLS then; in the clear it is an MX like any other."""
+
+    def __init__(self):
+        self.tried, self.mails = 0, 0
+        super().__init__()
 
     def talk(self, connection):
         with connection, connection.makefile("rb") as lines:
@@ -202,7 +209,7 @@ class BrokenTls:
 
 def test_a_host_whose_tls_is_broken_is_remembered(lab):
     peer = BrokenTls()
-    relay = lab.relay([f"127.0.0.1:{peer.port}"], route="messages_per_connection_max = 1\n",
+    relay = lab.relay([peer.address], route="messages_per_connection_max = 1\n",
                       sections='[client.tls]\nbroken_for = "3s"\n')
     for count in (1, 2, 3):
         send_one(relay)
@@ -215,7 +222,7 @@ def test_a_host_whose_tls_is_broken_is_remembered(lab):
         send_one(relay)
         return peer.tried == 2
     until(tried_again, "TLS to be tried again when it is forgotten")
-    required = another_relay(lab, "required", f"127.0.0.1:{peer.port}", security("required"))
+    required = another_relay(lab, "required", peer.address, security("required"))
     before = peer.mails
     send_one(required)
     until(lambda: required.total("client", "tls_failures") >= 1, "the failure")
@@ -225,7 +232,7 @@ def test_a_host_whose_tls_is_broken_is_remembered(lab):
     peer.socket.close()
 
 
-class SmtpOverTls:
+class SmtpOverTls(Mx):
     """An MX that offers STARTTLS, by Python's ssl. `refuses(connection)`: it closes on the EHLO in TLS."""
 
     def __init__(self, refuses=lambda connection: False, **settings):
@@ -235,17 +242,7 @@ class SmtpOverTls:
             setattr(self.context, key, value)
         self.refuses = refuses
         self.resumed, self.mails = [], []  # of each handshake; of each mail, whether over TLS
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def talk(self, connection):
         try:

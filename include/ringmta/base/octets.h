@@ -69,6 +69,10 @@ bool any_octet(std::string_view text, Test test) {
   return octets::any(found);
 }
 
+inline bool is_ascii(std::string_view text) {
+  return !any_octet(text, [](Octets16 octets) -> Octets16 { return octets < 0; });
+}
+
 inline bool has_control(std::string_view text) { return any_octet(text, octets::control); }
 
 }  // namespace ringmta
